@@ -1,0 +1,4 @@
+//! Tenken's agent: collects facts about this machine and delivers them signed. It judges nothing itself.
+
+pub mod probe;
+pub mod sys;

@@ -1,0 +1,122 @@
+//! The only door to the machine, live or under a root folder. Knows no facts.
+//!
+//! Paths are written from the machine's own root with `/` (`/etc/os-release`); under a root folder
+//! they are resolved inside it, symlinks included, so nothing outside the folder is ever read. FIFOs,
+//! sockets and devices are never opened. Every read has a size cap, every listing a count cap, every
+//! command a time limit, an output cap, a fixed locale and a clean environment.
+
+mod command;
+mod error;
+mod file;
+
+pub use command::{Command, Output};
+pub use error::SysError;
+pub use file::{Entry, FileKind, Stat};
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+/// Family of the operating system being read: a property of the machine, not of this build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Family {
+    /// Any Linux distribution.
+    Linux,
+    /// Windows.
+    Windows,
+    /// macOS.
+    Macos,
+}
+
+impl Family {
+    /// Contract word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Linux => "linux",
+            Self::Windows => "windows",
+            Self::Macos => "macos",
+        }
+    }
+}
+
+/// Default cap of one file, bytes.
+pub const DEFAULT_FILE_CAP: u64 = 64 * 1024 * 1024;
+/// Default cap of one listing, entries.
+pub const DEFAULT_LIST_CAP: usize = 100_000;
+
+/// A machine: this one, or one whose files lie under a folder.
+#[derive(Debug, Clone)]
+pub struct Sys {
+    root: PathBuf,
+    live: bool,
+    family: Family,
+    now: Option<Timestamp>,
+}
+
+impl Sys {
+    /// The machine this program runs on.
+    #[must_use]
+    pub fn live() -> Self {
+        let family = if cfg!(windows) {
+            Family::Windows
+        } else if cfg!(target_os = "macos") {
+            Family::Macos
+        } else {
+            Family::Linux
+        };
+        Self { root: PathBuf::from("/"), live: true, family, now: None }
+    }
+
+    /// A machine whose files lie under `root`; its family is found by what lies there.
+    /// Errors: `Absent` if the folder is missing, `Unsupported` if no family can be told.
+    pub fn at_root(root: &Path, as_of: Option<Timestamp>) -> Result<Self, SysError> {
+        let root = std::fs::canonicalize(root).map_err(|e| SysError::from_io(&root.to_string_lossy(), &e))?;
+        let mut sys = Self { root, live: false, family: Family::Linux, now: as_of };
+        sys.family = sys.detect_family()?;
+        Ok(sys)
+    }
+
+    fn detect_family(&self) -> Result<Family, SysError> {
+        let has = |path: &str| matches!(self.stat(path), Ok(Some(_)));
+        if has("/Windows/System32/config") || has("/Windows") {
+            Ok(Family::Windows)
+        } else if has("/System/Library/CoreServices/SystemVersion.plist") {
+            Ok(Family::Macos)
+        } else if has("/etc") || has("/usr/lib/os-release") || has("/var/lib") {
+            Ok(Family::Linux)
+        } else {
+            Err(SysError::Unsupported {
+                what: "root folder".into(),
+                reason: "no_operating_system_found".into(),
+            })
+        }
+    }
+
+    /// Whether this is the running machine.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+
+    /// Family of the machine being read.
+    #[must_use]
+    pub fn family(&self) -> Family {
+        self.family
+    }
+
+    /// The moment to collect for: now, or the time a root folder is judged by.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now.unwrap_or_else(Timestamp::now)
+    }
+
+    /// `Ok` on the running machine, else the `live_only` error: for what only a running system can tell.
+    pub fn require_live(&self, what: &str) -> Result<(), SysError> {
+        if self.live {
+            Ok(())
+        } else {
+            Err(SysError::Unsupported { what: what.into(), reason: "live_only".into() })
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Controls: rules with stable ids, pure functions of what they are handed. [`ALL`] is the only list.
+
+use jiff::Timestamp;
+
+use crate::catalog::Catalog;
+use crate::fact::FactKind;
+use crate::finding::{Message, Severity, Verdict};
+use crate::inventory::Inventory;
+use crate::policy::Policy;
+use crate::text::{Lang, Text};
+
+/// Everything a control may look at. No store, no clock, no network.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// Current facts of the host.
+    pub inventory: &'a Inventory,
+    /// What was seen before.
+    pub history: &'a History,
+    /// The organisation's policy.
+    pub policy: &'a Policy,
+    /// Dated outside facts.
+    pub catalog: &'a Catalog,
+    /// The moment to judge for.
+    pub now: Timestamp,
+    /// Host name and group, to match targets of the policy.
+    pub host: HostLabel<'a>,
+}
+
+/// How policy entries may name the host.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HostLabel<'a> {
+    /// Host id.
+    pub id: &'a str,
+    /// Host name.
+    pub name: &'a str,
+    /// Group, where it has one.
+    pub group: Option<&'a str>,
+}
+
+/// What earlier inventories of the host showed, as far as controls need it.
+#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct History {
+    /// Pending updates by [`update_key`]: when first seen, and when last known not to be pending.
+    pub updates: std::collections::BTreeMap<String, Sighting>,
+    /// When the host last reported.
+    pub last_report_at: Option<Timestamp>,
+    /// When the host first reported.
+    pub first_report_at: Option<Timestamp>,
+}
+
+/// When something was first seen.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Sighting {
+    /// First inventory that showed it.
+    pub first_seen: Timestamp,
+    /// Latest inventory before it whose complete, fresh list did not show it: it was released after the
+    /// metadata of that moment.
+    pub not_before: Option<Timestamp>,
+}
+
+/// Key of one pending update in [`History::updates`].
+#[must_use]
+pub fn update_key(package: Option<&str>, id: &str, candidate: Option<&str>) -> String {
+    format!("{}|{}", package.unwrap_or(id), candidate.unwrap_or(id))
+}
+
+/// A rule with a stable id.
+#[derive(Debug)]
+pub struct Control {
+    /// `area.subject`; never reused.
+    pub id: &'static str,
+    /// Grows when the rule changes.
+    pub version: u32,
+    /// Criteria (x-x-x-x) it serves.
+    pub criteria: &'static [&'static str],
+    /// Title.
+    pub title: Text,
+    /// How much a failure matters.
+    pub severity: Severity,
+    /// OS families it applies to; empty is all.
+    pub families: &'static [&'static str],
+    /// Facts it looks at.
+    pub facts: &'static [FactKind],
+    /// What to do when it fails.
+    pub remediation: Text,
+    /// Sentences by message code.
+    pub messages: &'static [(&'static str, Text)],
+    /// The rule.
+    pub evaluate: fn(&Context<'_>) -> Verdict,
+}
+
+impl Control {
+    /// Renders a message of this control; a code it does not know is shown as it is.
+    #[must_use]
+    pub fn sentence(&self, message: &Message, lang: Lang) -> String {
+        match self.messages.iter().find(|(code, _)| *code == message.code) {
+            Some((_, text)) => message.render(*text, lang),
+            None => message.code.clone(),
+        }
+    }
+}
+
+/// Every control. The only list.
+pub static ALL: &[&Control] = &[];
+
+/// A control by id.
+#[must_use]
+pub fn find(id: &str) -> Option<&'static Control> {
+    ALL.iter().copied().find(|c| c.id == id)
+}

@@ -1,0 +1,52 @@
+//! The agent itself: version, rights, and which probes can run here.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::collected::{Reason, Status};
+
+/// Body of `agent`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Agent {
+    /// Program version.
+    pub version: String,
+    /// Build target triple, for example `x86_64-unknown-linux-musl`.
+    pub target: String,
+    /// `live` or `root_folder`.
+    pub mode: String,
+    /// Whether it runs with the rights of root or SYSTEM.
+    pub elevated: bool,
+    /// Each fact kind and how its last collection went.
+    pub probes: Vec<ProbeState>,
+}
+
+/// One probe and whether it can run on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeState {
+    /// Fact kind name.
+    pub kind: String,
+    /// Status of the last run.
+    pub status: Status,
+    /// Why not whole.
+    #[serde(default)]
+    pub reason: Option<Reason>,
+}
+
+/// Body of `agent_observed`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AgentObserved {
+    /// When this process started.
+    pub started_at: Option<Timestamp>,
+    /// Reports waiting in the spool.
+    pub spool_reports: u64,
+    /// Bytes waiting in the spool.
+    pub spool_bytes: u64,
+    /// Reports dropped since enrolment because the spool was full; each drop is its own signed record.
+    pub dropped_reports: u64,
+    /// Host clock minus collector clock, milliseconds, as last measured.
+    pub clock_offset_ms: Option<i64>,
+    /// Resident memory, bytes.
+    pub resident_bytes: Option<u64>,
+}

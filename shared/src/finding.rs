@@ -1,0 +1,160 @@
+//! Outcomes, evidence and findings. Holds no rule.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::text::{Lang, Text};
+
+/// Outcome of a control. What was not collected is `unknown`, never `pass`.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Holds, with evidence.
+    Pass,
+    /// Does not hold.
+    Fail,
+    /// Does not concern this host.
+    NotApplicable,
+    /// Could not be judged; the reason says why.
+    Unknown,
+}
+
+impl Outcome {
+    /// The contract word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::NotApplicable => "not_applicable",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Title for people.
+    #[must_use]
+    pub fn title(self) -> Text {
+        match self {
+            Self::Pass => Text::new("適合", "Pass"),
+            Self::Fail => Text::new("不適合", "Fail"),
+            Self::NotApplicable => Text::new("対象外", "Not applicable"),
+            Self::Unknown => Text::new("不明", "Unknown"),
+        }
+    }
+}
+
+impl std::str::FromStr for Outcome {
+    type Err = crate::ids::InvalidId;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Pass, Self::Fail, Self::NotApplicable, Self::Unknown]
+            .into_iter()
+            .find(|o| o.as_str() == text)
+            .ok_or_else(|| crate::ids::InvalidId { what: "outcome", value: text.chars().take(80).collect() })
+    }
+}
+
+/// How much a failing control matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// For information.
+    Info,
+    /// Mend when convenient.
+    Low,
+    /// Mend soon.
+    Medium,
+    /// Mend first.
+    High,
+}
+
+/// One fact field that decided an outcome: enough to trace it to host, time, source and raw value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Fact kind, or `policy`, `catalog`, `history`.
+    pub kind: String,
+    /// Path into the body, as a JSON pointer (`/pending/3/candidate`).
+    pub field: String,
+    /// Raw value.
+    pub value: Value,
+    /// Where the fact comes from.
+    pub source: String,
+    /// When it was collected or confirmed.
+    pub at: Option<Timestamp>,
+}
+
+/// A sentence with a stable code and its parameters; rendered from the control's own list of messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Stable code.
+    pub code: String,
+    /// Parameters for the `{name}` places of the sentence.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub params: BTreeMap<String, String>,
+}
+
+impl Message {
+    /// A message without parameters.
+    #[must_use]
+    pub fn new(code: &str) -> Self {
+        Self { code: code.to_owned(), params: BTreeMap::new() }
+    }
+
+    /// Adds one parameter.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: impl std::fmt::Display) -> Self {
+        self.params.insert(name.to_owned(), value.to_string());
+        self
+    }
+
+    /// Fills the `{name}` places of `template`.
+    #[must_use]
+    pub fn render(&self, template: Text, lang: Lang) -> String {
+        let mut out = template.get(lang).to_owned();
+        for (name, value) in &self.params {
+            out = out.replace(&format!("{{{name}}}"), value);
+        }
+        out
+    }
+}
+
+/// What a control says of one host at one moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// Outcome.
+    pub outcome: Outcome,
+    /// Why, for people.
+    pub message: Message,
+    /// What decided it; at most [`MAX_EVIDENCE`] entries, the most telling first.
+    pub evidence: Vec<Evidence>,
+    /// When the outcome would change though no fact does.
+    pub valid_until: Option<Timestamp>,
+}
+
+/// Most evidence entries of one verdict.
+pub const MAX_EVIDENCE: usize = 50;
+
+/// A verdict that is kept, with its continuity.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Control id.
+    pub control: String,
+    /// Version of the control that judged.
+    pub control_version: u32,
+    /// Criteria it serves.
+    pub criteria: Vec<String>,
+    /// The verdict.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// Since when the outcome has been this one.
+    pub first_seen: Timestamp,
+    /// When it was judged last.
+    pub last_seen: Timestamp,
+    /// When a `fail` ended, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<Timestamp>,
+}

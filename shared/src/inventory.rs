@@ -1,0 +1,90 @@
+//! The facts of one host at one moment, and what is known of how they came about.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::collected::{Collected, Reason};
+use crate::fact::{FactBody, FactKind, FactRecord, KindName};
+use crate::policy::Freshness;
+
+/// One kind of fact in an inventory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Held {
+    /// The current answer, whatever its status.
+    pub record: FactRecord,
+    /// When the current answer was last confirmed (same digest collected again), host time corrected by
+    /// the clock offset.
+    pub confirmed_at: Timestamp,
+    /// The last answer with a body, where the current one has none: shown beside it, and no verdict
+    /// rests on it beyond its maximum age.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_known: Option<Box<FactRecord>>,
+}
+
+/// All current facts of one host.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Inventory {
+    facts: BTreeMap<KindName, Held>,
+}
+
+/// A typed fact with its age, as controls see it.
+#[derive(Debug, Clone)]
+pub struct View<'a, T> {
+    /// The value and its honest state; `Failed("stale")` when too old, `Absent("not_reported")` when
+    /// the host never reported this kind.
+    pub collected: Collected<T>,
+    /// The record it comes from.
+    pub record: Option<&'a FactRecord>,
+    /// When it was last confirmed.
+    pub confirmed_at: Option<Timestamp>,
+    /// Until when the fact is young enough to support a verdict.
+    pub fresh_until: Option<Timestamp>,
+}
+
+impl Inventory {
+    /// An inventory of facts collected just now (the agent's own `check`).
+    pub fn of(records: impl IntoIterator<Item = FactRecord>) -> Self {
+        let mut inventory = Self::default();
+        for record in records {
+            let confirmed_at = record.collected_at;
+            inventory.insert(Held { record, confirmed_at, last_known: None });
+        }
+        inventory
+    }
+
+    /// Puts one fact in, replacing what was held of its kind.
+    pub fn insert(&mut self, held: Held) {
+        self.facts.insert(held.record.content.kind.clone(), held);
+    }
+
+    /// What is held of a kind.
+    pub fn held(&self, kind: FactKind) -> Option<&Held> {
+        self.facts.get(&KindName::from(kind))
+    }
+
+    /// Everything held, sorted by kind; kinds this version does not know included.
+    pub fn iter(&self) -> impl Iterator<Item = (&KindName, &Held)> {
+        self.facts.iter()
+    }
+
+    /// The typed view of a kind at `now`, with the maximum age of `freshness` applied.
+    pub fn view<T: FactBody>(&self, freshness: &Freshness, now: Timestamp) -> View<'_, T> {
+        let Some(held) = self.held(T::KIND) else {
+            let collected = Collected::Absent(Reason::new("not_reported"));
+            return View { collected, record: None, confirmed_at: None, fresh_until: None };
+        };
+        let hours = freshness.max_age_by_kind_h.get(T::KIND.as_str()).copied().unwrap_or(freshness.max_age_h);
+        let fresh_until =
+            held.confirmed_at.checked_add(jiff::SignedDuration::from_hours(i64::from(hours))).ok();
+        let stale = fresh_until.is_some_and(|until| now > until);
+        let collected = if stale {
+            Collected::Failed(Reason::with("stale", held.confirmed_at))
+        } else {
+            held.record.typed::<T>()
+        };
+        View { collected, record: Some(&held.record), confirmed_at: Some(held.confirmed_at), fresh_until }
+    }
+}
