@@ -17,7 +17,8 @@ pub mod route {
     pub const KEY: &str = "/v1/key";
     /// POST a [`super::ReadmitRequest`] as JSON.
     pub const READMIT: &str = "/v1/readmit";
-    /// GET the trust bundle, unsigned part of `doctor`'s check: answers `{"time": ms}` signed as a reply.
+    /// GET with a random `nonce` query value: answers a signed [`crate::report::Reply`] with code
+    /// `accepted` whose `re` is the SHA-256 of the nonce text. For `doctor` and for measuring the clock.
     pub const PING: &str = "/v1/ping";
 }
 
@@ -93,6 +94,9 @@ pub struct KeyProof {
 }
 
 /// Answer to an enrolment, rotation or re-admission: a signed [`crate::report::Reply`] plus what it refers to.
+/// On success the reply carries `host`, the whole `trust` bundle and the `policy`. A request whose key
+/// is already the one asked for is a repeat: same host, `accepted` again. During the TLS handshake the
+/// collector presents its CA certificate after its own, so that an agent can pin it by fingerprint.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct KeyReply {
     /// Signed reply (compact JWS). `re` is the digest of the proof.
@@ -100,7 +104,7 @@ pub struct KeyReply {
     /// The receipt (compact JWS), on success.
     #[serde(default)]
     pub receipt: Option<String>,
-    /// Trust bundle, on success. Also in the signed reply; repeated here never.
+    /// Host, on success; the signed reply says the same.
     #[serde(default)]
     pub host: Option<HostId>,
 }

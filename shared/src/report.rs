@@ -9,6 +9,29 @@
 //! answers, so that an old "accepted" cannot be replayed for another report. An agent acts on nothing
 //! that is not signed; an unsigned answer (a proxy's error page) is a failed delivery to be repeated.
 //!
+//! # The chain
+//!
+//! 1. `seq` grows with every report a key signs and is never used again for another content. `prev` is
+//!    the digest of the report before; the first report of a key has neither `prev` nor `base`.
+//! 2. `base`, where present, is the `seq` of that same report before (`prev`): a report is a delta on its
+//!    predecessor, whether that one was accepted already or still waits in the spool in front of it.
+//!    Without `base` the list in `changed` is complete. `root` says whether both sides ended up with the
+//!    same facts; where it does not fit, the collector answers `resync`.
+//! 3. The collector takes a report when `prev` is its head and either `seq` is head + 1 or `dropped`
+//!    covers exactly head + 1 to `seq` - 1. A full spool withdraws its *newest* unsent reports (never
+//!    the oldest one, which may be on its way) and puts one in their place that follows the last one
+//!    kept, carries the withdrawn events on, and says in `dropped` what was withdrawn.
+//! 4. With `resync` set, `prev` is not compared: the report is taken when `resync.head_seq`/`head` are
+//!    the collector's head of this moment and `seq` is greater than it. It has no `base`. Reports
+//!    that waited when the collector asked for it are withdrawn like those of rule 3.
+//! 5. Same `seq` and same digest as a report taken before: a repeat, `accepted`. Same or lower `seq`
+//!    with another digest, or a `prev` that is not the head: `resync`, or `rekey` where the print differs.
+//! 6. `re` of a reply is [`report_digest`] of the first line as it came, even if it did not verify; for
+//!    key requests the digest of the compact `proof`; for a ping that of the `nonce` query value.
+//!
+//! Kinds whose name ends in `_observed` are time series ([`KindName::is_observed`]): an observation holds
+//! for its own `collected_at`. `confirmed_at` says nothing of them; only `changed` and `confirmed` do.
+//!
 //! The envelope grows only compatibly: unknown members are ignored on reading and kept in the signed
 //! text, which is stored as it came.
 
@@ -53,13 +76,13 @@ pub struct Manifest {
     pub root: Digest,
     /// Host clock when the report was spooled, milliseconds since 1970 (UTC).
     pub created_at: i64,
-    /// Every fact not named in `changed` or `confirmed` was collected again, same digest, at or after
-    /// this host time (milliseconds). Its age counts from here.
+    /// Every fact not named in `changed` or `confirmed`, `*_observed` kinds aside, was collected again,
+    /// same digest, at or after this host time (milliseconds). Its age counts from here.
     pub confirmed_at: i64,
     /// Kinds confirmed at another time than `confirmed_at` (milliseconds).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub confirmed: BTreeMap<KindName, i64>,
-    /// The accepted report this one builds on. Absent: `changed` is the full list.
+    /// `seq` of the report named by `prev`, on which this one builds. Absent: `changed` is the full list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<u64>,
     /// Facts that are new or changed since `base`, or all facts when there is no `base`; sorted by kind.

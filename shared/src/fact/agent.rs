@@ -17,6 +17,9 @@ pub struct Agent {
     pub mode: String,
     /// Whether it runs with the rights of root or SYSTEM.
     pub elevated: bool,
+    /// What the collector's TLS certificate is checked against: `pinned` (the CA of the enrolment token) or
+    /// `os_store` (explicit setting, for proxies that inspect TLS); absent while not enrolled.
+    pub tls_trust: Option<String>,
     /// Each fact kind and how its last collection went.
     pub probes: Vec<ProbeState>,
 }

@@ -173,6 +173,12 @@ impl KindName {
         &self.0
     }
 
+    /// Whether the kind is a time series (kept as observations), known to this version or not.
+    #[must_use]
+    pub fn is_observed(&self) -> bool {
+        self.0.ends_with("_observed")
+    }
+
     /// The kind, where this version knows it.
     #[must_use]
     pub fn known(&self) -> Option<FactKind> {
@@ -344,6 +350,13 @@ mod tests {
             FactRecord::new(Collected::Partial(body(), Reason::new("x")), "run/reboot-required", at).unwrap();
         assert_eq!(a.digest, b.digest);
         assert_ne!(a.digest, c.digest);
+    }
+
+    #[test]
+    fn observed_kinds_are_told_by_their_name() {
+        for kind in FactKind::ALL {
+            assert_eq!(KindName::from(*kind).is_observed(), kind.is_observed(), "{kind}");
+        }
     }
 
     #[test]
