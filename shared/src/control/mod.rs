@@ -101,6 +101,13 @@ impl Control {
     }
 }
 
+/// Judges one host by every control, in the order of [`ALL`]. A control of another OS family, where the
+/// family is known, is `not_applicable`.
+#[must_use]
+pub fn judge(ctx: &Context<'_>) -> Vec<(&'static Control, Verdict)> {
+    ALL.iter().map(|control| (*control, (control.evaluate)(ctx))).collect()
+}
+
 /// Every control. The only list.
 pub static ALL: &[&Control] = &[];
 

@@ -1,4 +1,13 @@
-//! The scheme's criteria as data (standard of 2026-03-27), and their states. Roll-up: [`roll_up`].
+//! The scheme's criteria as data (standard of 2026-03-27), and their states. Roll-up: [`roll_up()`].
+
+mod answer;
+mod roll_up;
+
+pub use answer::{Attestation, Exception, Mitigation};
+pub use roll_up::{
+    AttestationState, Coverage, CriterionResult, HostCounts, HostVerdicts, Scope, host_in_target, roll_up,
+    sentence,
+};
 
 use std::sync::LazyLock;
 
