@@ -1,6 +1,8 @@
 //! Probes: each collects the facts of one subject through [`Sys`]. Knows neither spool nor network.
 
 pub mod registry;
+pub mod sources;
+pub mod systemd;
 
 use jiff::Timestamp;
 use tenken_shared::collected::{Collected, Reason, Status};
