@@ -1,1 +1,3 @@
+//! Collector: receives signed reports, stores them, judges hosts, answers questions, freezes evidence.
 
+pub mod store;
