@@ -1,0 +1,117 @@
+//! Fuzz targets: everything that reads bytes from outside the program.
+//!
+//! A target is a plain function over bytes; it must not panic, hang or use memory out of proportion.
+//! The one list is [`TARGETS`]. `cargo ci` runs each under libFuzzer with coverage; `cargo test` runs
+//! every seed (our own fixtures) and some simple damage of it through each target on stable Rust.
+
+mod target;
+
+pub use target::TARGETS;
+
+use std::path::{Path, PathBuf};
+
+/// One target.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Its name: for choosing it and for its corpus folder.
+    pub name: &'static str,
+    /// Reads the bytes; must come back for any input.
+    pub run: fn(&[u8]),
+    /// Folders and files below the workspace root with real input to start from.
+    pub seeds: &'static [&'static str],
+    /// Seeds that are too short or too derived to be files.
+    pub made: fn() -> Vec<Vec<u8>>,
+    /// Longest input tried, bytes.
+    pub max_len: usize,
+}
+
+impl Target {
+    /// A target whose seeds are fixtures.
+    pub const fn over(name: &'static str, run: fn(&[u8]), seeds: &'static [&'static str]) -> Self {
+        Self { name, run, seeds, made: Vec::new, max_len: 2048 }
+    }
+
+    /// Adds seeds made by a function.
+    #[must_use]
+    pub const fn made(mut self, made: fn() -> Vec<Vec<u8>>) -> Self {
+        self.made = made;
+        self
+    }
+
+    /// Sets the longest input tried.
+    #[must_use]
+    pub const fn max_len(mut self, bytes: usize) -> Self {
+        self.max_len = bytes;
+        self
+    }
+
+    /// All seeds, cut to the longest input tried. A seed folder that is missing is an error, so that a
+    /// moved fixture does not silently leave a target without a start.
+    pub fn seed_inputs(&self, workspace: &Path) -> std::io::Result<Vec<Vec<u8>>> {
+        let mut out = (self.made)();
+        for seed in self.seeds {
+            let mut files = Vec::new();
+            collect(&workspace.join(seed), &mut files)?;
+            for file in files {
+                out.push(std::fs::read(file)?);
+            }
+        }
+        out.iter_mut().for_each(|bytes| bytes.truncate(self.max_len));
+        Ok(out)
+    }
+}
+
+fn collect(path: &Path, out: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    let meta = std::fs::symlink_metadata(path)?;
+    if meta.is_file() {
+        out.push(path.to_owned());
+    } else if meta.is_dir() {
+        let mut entries: Vec<_> = std::fs::read_dir(path)?.collect::<Result<_, _>>()?;
+        entries.sort_by_key(std::fs::DirEntry::file_name);
+        for entry in entries {
+            collect(&entry.path(), out)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seeds whole, cut at several places and with single bytes changed.
+    #[test]
+    fn no_target_panics_on_seeds_and_their_damage() {
+        let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+        for target in TARGETS {
+            let seeds = target
+                .seed_inputs(workspace)
+                .unwrap_or_else(|error| panic!("{}: seeds {:?}: {error}", target.name, target.seeds));
+            assert!(!seeds.is_empty(), "{} has no seeds", target.name);
+            for seed in seeds {
+                (target.run)(&seed);
+                for part in 1..8 {
+                    (target.run)(&seed[..seed.len() * part / 8]);
+                }
+                for at in (0..seed.len()).step_by(1 + seed.len() / 64) {
+                    let mut damaged = seed.clone();
+                    damaged[at] ^= 0x81;
+                    (target.run)(&damaged);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_fit_for_folders() {
+        let mut names: Vec<_> = TARGETS.iter().map(|t| t.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), TARGETS.len());
+        assert!(
+            names
+                .iter()
+                .all(|n| n.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'))
+        );
+    }
+}

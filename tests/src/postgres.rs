@@ -1,0 +1,120 @@
+//! A PostgreSQL server of our own: own data folder, private socket, no TCP port, gone when dropped.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+/// Environment variable naming a server that tests may use (superuser); each test makes its own database.
+pub const URL_VARIABLE: &str = "TEST_POSTGRES_URL";
+
+/// A running server.
+#[derive(Debug)]
+pub struct Postgres {
+    bin: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+/// Folder of the newest installed server's programs, or `None`.
+#[must_use]
+pub fn installed() -> Option<PathBuf> {
+    let mut found: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
+        .ok()?
+        .flatten()
+        .filter_map(|e| Some((e.file_name().to_str()?.parse().ok()?, e.path().join("bin"))))
+        .filter(|(_, bin)| bin.join("initdb").exists())
+        .collect();
+    found.sort();
+    found.pop().map(|(_, bin)| bin)
+}
+
+impl Postgres {
+    /// Makes a data folder and starts a server over it. As root it runs as user `postgres`, since
+    /// PostgreSQL refuses root.
+    pub fn start() -> Result<Self> {
+        let bin = installed().context("PostgreSQL is not installed")?;
+        let folder = tempfile::Builder::new().prefix("tenken-pg-").tempdir_in("/tmp")?;
+        if is_root() {
+            run(Command::new("chown").arg("postgres:").arg(folder.path()))?;
+        }
+        let server = Self { bin, folder };
+        run(server
+            .command("initdb")
+            .args(["--auth=trust", "--username=postgres", "--encoding=UTF8"])
+            .args(["--no-sync", "-D"])
+            .arg(server.data()))?;
+        let options = format!(
+            "-k {} -c listen_addresses= -c fsync=off -c max_connections=300 -c shared_buffers=64MB",
+            server.folder.path().display()
+        );
+        let log = server.folder.path().join("log");
+        run(server
+            .command("pg_ctl")
+            .args(["-w", "-s", "-o", &options, "-l"])
+            .arg(log)
+            .arg("-D")
+            .arg(server.data())
+            .arg("start"))?;
+        Ok(server)
+    }
+
+    /// Address for `tokio-postgres` and the collector: superuser, database `postgres`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.url_of("postgres")
+    }
+
+    /// Address of another database of this server.
+    #[must_use]
+    pub fn url_of(&self, database: &str) -> String {
+        format!("postgresql:///{database}?host={}&user=postgres", self.folder.path().display())
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let path = self.bin.join(program);
+        let mut command = if is_root() {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]).arg(path);
+            command
+        } else {
+            Command::new(path)
+        };
+        command.env("LC_ALL", "C.UTF-8").current_dir(self.folder.path());
+        command
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let data = self.data();
+        let _ = run(self.command("pg_ctl").args(["-w", "-s", "-m", "immediate", "-D"]).arg(data).arg("stop"));
+    }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Runs a helper to its end. Its output goes to a file and not to a pipe: a server it leaves behind
+/// would hold the pipe open for ever.
+fn run(command: &mut Command) -> Result<()> {
+    let output = tempfile::NamedTempFile::new()?;
+    let status = command
+        .stdin(Stdio::null())
+        .stdout(output.reopen()?)
+        .stderr(output.reopen()?)
+        .status()
+        .with_context(|| format!("running {}", command.get_program().to_string_lossy()))?;
+    if !status.success() {
+        bail!("{command:?}: {status}: {}", read_lossy(output.path()));
+    }
+    Ok(())
+}
+
+fn read_lossy(path: &Path) -> String {
+    std::fs::read(path).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
+}

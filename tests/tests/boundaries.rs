@@ -1,0 +1,181 @@
+//! What must not stand where: a scan of sources, manifests and documents of the workspace.
+#![allow(clippy::unwrap_used, reason = "a test file: helpers of tests are not seen as tests by the lint")]
+
+use std::path::{Path, PathBuf};
+
+use e2e::workspace;
+
+/// Files git knows (or would take), below the workspace root.
+fn files() -> Vec<PathBuf> {
+    let output = std::process::Command::new("git")
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
+        .current_dir(workspace::root())
+        .output();
+    let names = match output {
+        Ok(output) if output.status.success() => String::from_utf8(output.stdout).unwrap(),
+        // A source archive without git: walk instead.
+        _ => walk(&workspace::root()),
+    };
+    names.split('\0').filter(|n| !n.is_empty()).map(PathBuf::from).collect()
+}
+
+fn walk(folder: &Path) -> String {
+    let mut out = String::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in std::fs::read_dir(next).unwrap().flatten() {
+            let path = entry.path();
+            let name = entry.file_name();
+            if path.is_dir() && name != "target" && name != ".git" {
+                folders.push(path);
+            } else if path.is_file() {
+                out.push_str(&path.strip_prefix(folder).unwrap().to_string_lossy());
+                out.push('\0');
+            }
+        }
+    }
+    out
+}
+
+/// Source lines of product code (unit-test modules left out) below `folder`, with file and line number.
+fn code_lines(folder: &str) -> Vec<(String, usize, String)> {
+    let mut out = Vec::new();
+    for file in
+        files().into_iter().filter(|f| f.starts_with(folder) && f.extension().is_some_and(|e| e == "rs"))
+    {
+        let Ok(text) = std::fs::read_to_string(workspace::root().join(&file)) else { continue };
+        for (index, line) in text.lines().enumerate() {
+            if line.starts_with("#[cfg(test)]") || line.starts_with("#[cfg(all(test") {
+                break;
+            }
+            let code = line.split("//").next().unwrap_or_default();
+            out.push((file.to_string_lossy().into_owned(), index + 1, code.to_owned()));
+        }
+    }
+    assert!(!out.is_empty(), "{folder} has no sources");
+    out
+}
+
+/// Lines of `folder` outside `allowed` that hold one of `words`.
+fn breaches(folder: &str, allowed: &[&str], words: &[&str]) -> Vec<String> {
+    code_lines(folder)
+        .into_iter()
+        .filter(|(file, ..)| !allowed.iter().any(|a| file.starts_with(a)))
+        .filter(|(.., line)| words.iter().any(|w| line.contains(w)))
+        .map(|(file, number, line)| format!("{file}:{number}: {}", line.trim()))
+        .collect()
+}
+
+#[track_caller]
+fn assert_none(breaches: &[String]) {
+    assert!(breaches.is_empty(), "\n{}\n", breaches.join("\n"));
+}
+
+#[test]
+fn sql_stands_only_in_the_store() {
+    let words = [
+        "\"select ",
+        "\"insert into ",
+        "\"update ",
+        "\"delete from ",
+        "\"create table",
+        "rusqlite::",
+        "tokio_postgres::",
+    ];
+    assert_none(&breaches("collector-server/src", &["collector-server/src/store"], &words));
+}
+
+#[test]
+fn the_shared_language_does_no_io() {
+    let words = [
+        "std::fs",
+        "std::net",
+        "std::process",
+        "std::env",
+        "SystemTime::now",
+        "Timestamp::now",
+        "Instant::now",
+    ];
+    assert_none(&breaches("shared/src", &[], &words));
+    let manifest = std::fs::read_to_string(workspace::root().join("shared/Cargo.toml")).unwrap();
+    for crate_name in ["tokio", "reqwest", "axum", "rusqlite", "tokio-postgres", "hyper", "tracing"] {
+        assert!(!manifest.contains(&format!("\n{crate_name}.")), "shared depends on {crate_name}");
+    }
+}
+
+#[test]
+fn only_sys_starts_programs_on_the_machine() {
+    let words = ["std::process::Command", "process::Command", "Command::new(\"/"];
+    let allowed = ["agent/src/sys", "agent/src/service"];
+    let found: Vec<_> = breaches("agent/src", &allowed, &words)
+        .into_iter()
+        .filter(|b| !b.contains("sys::Command") && !b.contains("&Command::new"))
+        .collect();
+    assert_none(&found);
+    assert_none(&breaches("collector-server/src", &["collector-server/src/service"], &["process::Command"]));
+}
+
+#[test]
+fn unsafe_stands_only_in_sys() {
+    for folder in ["agent/src", "collector-server/src", "shared/src", "tests/src", "tests/fuzz"] {
+        assert_none(&breaches(
+            folder,
+            &["agent/src/sys"],
+            &["unsafe {", "unsafe fn", "unsafe impl", "allow(unsafe_code)"],
+        ));
+    }
+}
+
+#[test]
+fn the_agent_judges_nothing_and_sides_do_not_depend_on_each_other() {
+    let agent = std::fs::read_to_string(workspace::root().join("agent/Cargo.toml")).unwrap();
+    let collector = std::fs::read_to_string(workspace::root().join("collector-server/Cargo.toml")).unwrap();
+    assert!(!agent.contains("tenken-collector"));
+    assert!(!collector.contains("tenken-agent"));
+}
+
+/// Paths of somebody's machine, registries and people have no place in what is published.
+#[test]
+fn nothing_of_a_developers_machine_is_in_the_sources() {
+    let mut found = Vec::new();
+    // Put together here so that this file does not find itself.
+    let words = [
+        ["/ho", "me/"],
+        ["/wo", "rk/"],
+        ["/ro", "ot/."],
+        ["artifac", "tory"],
+        ["C:\\Us", "ers\\"],
+        ["-----BEGIN PRI", "VATE"],
+    ]
+    .map(|parts| parts.concat());
+    for file in files() {
+        // Captures of real machines hold their own paths; they were scrubbed when they were made.
+        let name = file.to_string_lossy().into_owned();
+        let known_text = ["rs", "md", "toml", "sql", "html", "css", "js", "sh", "json", "yml"];
+        let is_text =
+            file.extension().is_some_and(|e| known_text.iter().any(|k| e == *k)) || name == ".ci/run";
+        if name.contains("fixtures/") || !is_text {
+            continue;
+        }
+        let Ok(text) = std::fs::read_to_string(workspace::root().join(&file)) else { continue };
+        for (number, line) in text.lines().enumerate() {
+            for word in words.iter().filter(|w| line.contains(w.as_str())) {
+                found.push(format!("{name}:{}: {word}", number + 1));
+            }
+        }
+    }
+    assert_none(&found);
+}
+
+#[test]
+fn the_visible_top_level_is_fixed() {
+    let mut top: Vec<_> = files()
+        .iter()
+        .filter_map(|f| Some(f.components().next()?.as_os_str().to_string_lossy().into_owned()))
+        .filter(|n| !n.starts_with('.'))
+        .collect();
+    top.sort();
+    top.dedup();
+    let allowed = ["Cargo.lock", "Cargo.toml", "README.md", "agent", "collector-server", "shared", "tests"];
+    assert!(top.iter().all(|n| allowed.contains(&n.as_str())), "{top:?}");
+}
