@@ -1,3 +1,7 @@
 //! Collector: receives signed reports, stores them, judges hosts, answers questions, freezes evidence.
 
+pub mod export;
+pub mod http;
+pub mod rate;
 pub mod store;
+pub mod user;

@@ -1,5 +1,5 @@
 -- Organisations, hosts and their keys, chains, facts on two time axes, software rows, policy, jobs.
--- Times are milliseconds since 1970 (UTC), truth values 0 and 1. Every key begins with the organisation;
+-- Times are milliseconds since 1970 (UTC), truth values 0 and 1. Every key begins with the organisation,
 -- shared titles and kind names are reference tables that belong to nobody.
 
 create table org (

@@ -27,6 +27,7 @@ macro_rules! migrations {
 
 migrations! {
     1 "0001_core";
+    3 "0003_admin";
 }
 
 /// Statement that remembers what was applied; the same on both engines.

@@ -8,15 +8,22 @@
 //! A closure may be run again from its start when the engine asks for it (a serialisation conflict), so
 //! it must not keep effects of its own beside the transaction.
 
+pub mod audit;
 pub mod db;
 mod error;
 pub mod migration;
 mod postgres;
+pub mod sandbox;
 pub mod sql;
 mod sqlite;
+pub mod summary;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod user;
+pub mod view;
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -64,7 +71,7 @@ pub const FILE_NAME: &str = "tenken.db";
 #[derive(Clone)]
 pub struct Store {
     engine: Arc<dyn Engine>,
-    folder: Option<Arc<Path>>,
+    location: Arc<Location>,
 }
 
 impl std::fmt::Debug for Store {
@@ -76,14 +83,12 @@ impl std::fmt::Debug for Store {
 impl Store {
     /// Opens the store and brings its schema up to date.
     pub async fn open(location: &Location) -> Result<Self> {
-        let (engine, folder): (Arc<dyn Engine>, _) = match location {
-            Location::Folder(folder) => {
-                (Arc::new(sqlite::Sqlite::open(&folder.join(FILE_NAME))?), Some(folder.as_path().into()))
-            }
-            Location::Url(url) => (Arc::new(postgres::Postgres::connect(url).await?), None),
+        let engine: Arc<dyn Engine> = match location {
+            Location::Folder(folder) => Arc::new(sqlite::Sqlite::open(&folder.join(FILE_NAME))?),
+            Location::Url(url) => Arc::new(postgres::Postgres::connect(url).await?),
         };
         engine.migrate().await?;
-        Ok(Self { engine, folder })
+        Ok(Self { engine, location: Arc::new(location.clone()) })
     }
 
     /// Which engine is open.
@@ -92,10 +97,10 @@ impl Store {
         self.engine.kind()
     }
 
-    /// The embedded store's file, where there is one (read-only SQL opens its own connection on it).
+    /// Where it lives (read-only SQL opens its own connections there).
     #[must_use]
-    pub fn file(&self) -> Option<PathBuf> {
-        self.folder.as_ref().map(|f| f.join(FILE_NAME))
+    pub fn location(&self) -> &Location {
+        &self.location
     }
 
     /// Runs `work` on one consistent moment, reading only.

@@ -1,0 +1,3 @@
+//! HTTP: errors so far.
+
+pub mod error;
