@@ -1,3 +1,5 @@
 //! Command line of the agent.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    tenken_agent::cli::main()
+}

@@ -1,6 +1,7 @@
 //! Probes: each collects the facts of one subject through [`Sys`]. Knows neither spool nor network.
 
 pub mod registry;
+pub mod runner;
 pub mod sources;
 pub mod systemd;
 
@@ -16,6 +17,8 @@ use crate::sys::{Family, Sys, SysError};
 pub struct ProbeConfig {
     /// Declared backup paths, units and the like.
     pub policy: tenken_shared::policy::Policy,
+    /// How the other probes went; given to the probe `agent`, which runs last.
+    pub states: Vec<tenken_shared::fact::agent::ProbeState>,
 }
 
 /// One collected fact before it becomes a record.

@@ -62,7 +62,15 @@ impl Sys {
         if !what.starts_with('/') && !cfg!(windows) {
             return Err(SysError::Unsupported { what: what.into(), reason: "relative_program".into() });
         }
-        let mut child = spawn(command).map_err(|e| SysError::from_io(what, &e))?;
+        // What a command says can only be checked by running it again, which is no cheaper than its probe.
+        self.exists(what)?;
+        let mut child = match spawn(command).map_err(|e| SysError::from_io(what, &e)) {
+            Err(SysError::Absent { what }) => return Err(SysError::Absent { what }),
+            spawned => {
+                self.tracer.volatile(what);
+                spawned?
+            }
+        };
         let stdout = drain(child.stdout.take(), command.cap);
         let stderr = drain(child.stderr.take(), 64 * 1024);
         let code = wait(&mut child, command.timeout, what)?;
@@ -123,7 +131,8 @@ fn wait(child: &mut Child, timeout: Duration, what: &str) -> Result<Option<i32>,
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
 
+use super::trace::{self, ABSENT, Access};
 use super::{DEFAULT_FILE_CAP, DEFAULT_LIST_CAP, Family, Sys, SysError};
 
 /// Most symlinks followed for one path.
@@ -60,12 +61,19 @@ impl Sys {
 
     /// Reads a whole regular file; larger than `cap` bytes is `TooLarge`.
     pub fn read_capped(&self, path: &str, cap: u64) -> Result<Vec<u8>, SysError> {
-        let file = self.open(path)?;
+        let (file, meta) = self.note_error(path, self.open_regular(path))?;
+        let mut out = Vec::with_capacity(usize::try_from(meta.len().min(cap)).unwrap_or(0) + 1);
         // procfs and sysfs files say size 0: the cap on the read itself is what holds.
-        let mut out = Vec::new();
-        file.take(cap + 1).read_to_end(&mut out).map_err(|e| SysError::from_io(path, &e))?;
+        let read = file.take(cap + 1).read_to_end(&mut out).map_err(|e| SysError::from_io(path, &e));
+        self.note_error(path, read)?;
         if out.len() as u64 > cap {
+            self.tracer.volatile(path);
             return Err(SysError::TooLarge { what: path.into(), cap });
+        }
+        if self.is_pseudo(path, &meta) {
+            self.tracer.note(Access::Content, path, || trace::hash_of(&out));
+        } else {
+            self.note_signature(path, &meta);
         }
         Ok(out)
     }
@@ -99,10 +107,19 @@ impl Sys {
 
     /// Opens a regular file for reading. Anything else is refused without being opened.
     pub fn open(&self, path: &str) -> Result<File, SysError> {
+        let (file, meta) = self.note_error(path, self.open_regular(path))?;
+        if self.is_pseudo(path, &meta) {
+            self.tracer.volatile(path);
+        } else {
+            self.note_signature(path, &meta);
+        }
+        Ok(file)
+    }
+
+    fn open_regular(&self, path: &str) -> Result<(File, Metadata), SysError> {
         let real = self.resolve(path)?;
         let io = |e: std::io::Error| SysError::from_io(path, &e);
-        let before = std::fs::symlink_metadata(&real).map_err(io)?;
-        if !before.is_file() {
+        if !std::fs::metadata(&real).map_err(io)?.is_file() {
             return Err(not_regular(path));
         }
         let mut options = OpenOptions::new();
@@ -114,30 +131,65 @@ impl Sys {
             options.custom_flags((rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC).bits() as i32);
         }
         let file = options.open(&real).map_err(io)?;
-        if !file.metadata().map_err(io)?.is_file() {
-            return Err(not_regular(path));
-        }
-        Ok(file)
+        let meta = file.metadata().map_err(io)?;
+        if meta.is_file() { Ok((file, meta)) } else { Err(not_regular(path)) }
     }
 
     /// Stats a path, links followed (inside the root); `None` where nothing is there.
     pub fn stat(&self, path: &str) -> Result<Option<Stat>, SysError> {
-        match self.resolve(path) {
-            Ok(real) => match std::fs::symlink_metadata(&real) {
-                Ok(meta) => Ok(Some(to_stat(&meta))),
-                Err(e) => absent_is_none(SysError::from_io(path, &e)),
-            },
+        let meta = self.meta(path);
+        let meta = self.note_error(path, meta);
+        match meta {
+            Ok(meta) => {
+                if self.is_pseudo_path(path) {
+                    self.tracer.note(Access::Exists, path, || existence(&meta));
+                } else {
+                    self.note_signature(path, &meta);
+                }
+                Ok(Some(to_stat(&meta)))
+            }
             Err(e) => absent_is_none(e),
         }
     }
 
     /// Whether a path exists. A place that may not be looked into is an error, never "no".
     pub fn exists(&self, path: &str) -> Result<bool, SysError> {
-        Ok(self.stat(path)?.is_some())
+        match self.meta(path) {
+            Ok(meta) => {
+                self.tracer.note(Access::Exists, path, || existence(&meta));
+                Ok(true)
+            }
+            Err(SysError::Absent { .. }) => {
+                self.tracer.note(Access::Exists, path, || ABSENT.into());
+                Ok(false)
+            }
+            Err(error) => {
+                self.tracer.volatile(path);
+                Err(error)
+            }
+        }
+    }
+
+    fn meta(&self, path: &str) -> Result<Metadata, SysError> {
+        let real = self.resolve(path)?;
+        std::fs::metadata(&real).map_err(|e| SysError::from_io(path, &e))
     }
 
     /// Lists a folder, sorted by name, up to [`DEFAULT_LIST_CAP`] entries.
     pub fn list(&self, path: &str) -> Result<Vec<Entry>, SysError> {
+        let before = self.note_error(path, self.meta(path))?;
+        let listed = self.list_entries(path);
+        let out = self.note_error(path, listed)?;
+        if self.is_pseudo_path(path) {
+            self.tracer.note(Access::Names, path, || names_hash(&out));
+        } else {
+            // Taken before the listing: a name that came meanwhile shows as a change next time.
+            self.note_signature(path, &before);
+        }
+        Ok(out)
+    }
+
+    fn list_entries(&self, path: &str) -> Result<Vec<Entry>, SysError> {
         let real = self.resolve(path)?;
         let io = |e: std::io::Error| SysError::from_io(path, &e);
         let mut out = Vec::new();
@@ -155,6 +207,16 @@ impl Sys {
 
     /// Target of a symbolic link as written; an error where the path is no link.
     pub fn read_link(&self, path: &str) -> Result<String, SysError> {
+        let target = self.link_target(path);
+        match &target {
+            Ok(target) => self.tracer.note(Access::Link, path, || target.clone()),
+            Err(SysError::Absent { .. }) => self.tracer.note(Access::Link, path, || ABSENT.into()),
+            Err(_) => self.tracer.volatile(path),
+        }
+        target
+    }
+
+    fn link_target(&self, path: &str) -> Result<String, SysError> {
         let path_in = Path::new(path);
         let io = |e: std::io::Error| SysError::from_io(path, &e);
         let parent = path_in.parent().map_or_else(|| "/".to_owned(), |p| p.to_string_lossy().into_owned());
@@ -163,10 +225,60 @@ impl Sys {
         Ok(std::fs::read_link(real).map_err(io)?.to_string_lossy().into_owned())
     }
 
-    /// The real path of `path`, with every link resolved inside the root.
+    /// Passes a result on; notes absence, and what cannot be checked again.
+    pub(super) fn note_error<T>(&self, path: &str, result: Result<T, SysError>) -> Result<T, SysError> {
+        match &result {
+            Ok(_) => {}
+            Err(SysError::Absent { .. }) => self.tracer.note(Access::Stat, path, || ABSENT.into()),
+            Err(_) => self.tracer.volatile(path),
+        }
+        result
+    }
+
+    pub(super) fn note_signature(&self, path: &str, meta: &Metadata) {
+        if !self.tracer.is_on() {
+            return;
+        }
+        match trace::signature(meta) {
+            Some(signature) => self.tracer.note(Access::Stat, path, || signature),
+            None => self.tracer.volatile(path),
+        }
+    }
+
+    fn is_pseudo_path(&self, path: &str) -> bool {
+        self.live && trace::is_pseudo(Path::new(path))
+    }
+
+    fn is_pseudo(&self, path: &str, meta: &Metadata) -> bool {
+        self.live && (meta.len() == 0 || trace::is_pseudo(Path::new(path)))
+    }
+
+    /// The mark `access` would leave now; `None` where it could not be told.
+    pub(super) fn mark_now(&self, access: Access, what: &str) -> Option<String> {
+        fn or_absent<T>(
+            result: Result<T, SysError>,
+            mark: impl FnOnce(T) -> Option<String>,
+        ) -> Option<String> {
+            match result {
+                Ok(value) => mark(value),
+                Err(SysError::Absent { .. }) => Some(ABSENT.into()),
+                Err(_) => None,
+            }
+        }
+        match access {
+            Access::Stat => or_absent(self.meta(what), |meta| trace::signature(&meta)),
+            Access::Exists => or_absent(self.meta(what), |meta| Some(existence(&meta))),
+            Access::Content => or_absent(self.read(what), |bytes| Some(trace::hash_of(&bytes))),
+            Access::Names => or_absent(self.list_entries(what), |list| Some(names_hash(&list))),
+            Access::Link => or_absent(self.link_target(what), Some),
+            Access::Answer => self.answer_now(what),
+        }
+    }
+
+    /// The real path of `path`: as given on the live machine, with every link resolved inside the root under one.
     pub(super) fn resolve(&self, path: &str) -> Result<PathBuf, SysError> {
         if self.live {
-            return std::fs::canonicalize(path).map_err(|e| SysError::from_io(path, &e));
+            return Ok(PathBuf::from(path));
         }
         let mut pending: Vec<std::ffi::OsString> = reversed(Path::new(path));
         let mut inside: Vec<std::ffi::OsString> = Vec::new();
@@ -237,6 +349,19 @@ fn reversed(path: &Path) -> Vec<std::ffi::OsString> {
         .collect()
 }
 
+/// Mark of "it is there, and what kind of thing it is".
+fn existence(meta: &Metadata) -> String {
+    format!("{:?}", kind_of(meta.file_type()))
+}
+
+fn names_hash(entries: &[Entry]) -> String {
+    let mut text = String::new();
+    for entry in entries {
+        text.push_str(&format!("{}\0{:?}\n", entry.name, entry.kind));
+    }
+    trace::hash_of(text.as_bytes())
+}
+
 fn absent_is_none(error: SysError) -> Result<Option<Stat>, SysError> {
     if matches!(error, SysError::Absent { .. }) { Ok(None) } else { Err(error) }
 }
@@ -276,7 +401,8 @@ fn to_stat(meta: &Metadata) -> Stat {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
 

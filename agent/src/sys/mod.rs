@@ -8,10 +8,12 @@
 mod command;
 mod error;
 mod file;
+mod trace;
 
 pub use command::{Command, Output};
 pub use error::SysError;
 pub use file::{Entry, FileKind, Stat};
+pub use trace::{Recorder, Trace};
 
 use std::path::{Path, PathBuf};
 
@@ -52,6 +54,7 @@ pub struct Sys {
     live: bool,
     family: Family,
     now: Option<Timestamp>,
+    tracer: trace::Tracer,
 }
 
 impl Sys {
@@ -65,14 +68,15 @@ impl Sys {
         } else {
             Family::Linux
         };
-        Self { root: PathBuf::from("/"), live: true, family, now: None }
+        Self { root: PathBuf::from("/"), live: true, family, now: None, tracer: trace::Tracer::default() }
     }
 
     /// A machine whose files lie under `root`; its family is found by what lies there.
     /// Errors: `Absent` if the folder is missing, `Unsupported` if no family can be told.
     pub fn at_root(root: &Path, as_of: Option<Timestamp>) -> Result<Self, SysError> {
         let root = std::fs::canonicalize(root).map_err(|e| SysError::from_io(&root.to_string_lossy(), &e))?;
-        let mut sys = Self { root, live: false, family: Family::Linux, now: as_of };
+        let mut sys =
+            Self { root, live: false, family: Family::Linux, now: as_of, tracer: trace::Tracer::default() };
         sys.family = sys.detect_family()?;
         Ok(sys)
     }
@@ -99,6 +103,12 @@ impl Sys {
         self.live
     }
 
+    /// Names the machine being read for the memo: `live`, or the root folder.
+    #[must_use]
+    pub fn place(&self) -> String {
+        if self.live { "live".into() } else { self.root.to_string_lossy().into_owned() }
+    }
+
     /// Family of the machine being read.
     #[must_use]
     pub fn family(&self) -> Family {
@@ -118,5 +128,12 @@ impl Sys {
         } else {
             Err(SysError::Unsupported { what: what.into(), reason: "live_only".into() })
         }
+    }
+}
+
+impl Sys {
+    /// The mark of an answer of the running system, by name.
+    fn answer_now(&self, _what: &str) -> Option<String> {
+        None
     }
 }

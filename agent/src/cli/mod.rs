@@ -1,0 +1,110 @@
+//! The commands of `tenken-agent`: one enum line and one module each; no logic here.
+//!
+//! Exit codes: 0 done, 2 error (with one final line on stderr that says what to do next); commands that
+//! judge have their own. `--format json` prints one JSON document on stdout and nothing else.
+
+mod explain;
+mod host;
+mod inventory;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tenken_shared::text::{Lang, printable};
+use tracing_subscriber::filter::LevelFilter;
+
+pub use host::host_json;
+
+/// Exit code of every error.
+pub const EXIT_ERROR: u8 = 2;
+
+#[derive(Debug, Parser)]
+#[command(name = "tenken-agent", version, about, propagate_version = true)]
+struct Cli {
+    /// Language of what is printed for people (ja or en; else that of the environment)
+    #[arg(long, global = true, value_name = "ja|en", value_parser = parse_lang)]
+    lang: Option<Lang>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Collect the facts of this machine, or of the one under a folder, and print them
+    Inventory(inventory::Args),
+    /// Say what is collected and why
+    Explain(explain::Args),
+}
+
+/// What every command is told.
+#[derive(Debug, Clone, Copy)]
+pub struct Context {
+    /// Language of what is printed for people.
+    pub lang: Lang,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+}
+
+/// Parses the command line, runs the command and gives the exit code of the process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    crate::telemetry::init(default_level(&cli.command));
+    let context = Context { lang: cli.lang.unwrap_or_else(lang_of_environment) };
+    match dispatch(&cli.command, context) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("tenken-agent: {}", printable(&format!("{error:#}")));
+            ExitCode::from(EXIT_ERROR)
+        }
+    }
+}
+
+fn dispatch(command: &Command, context: Context) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Inventory(args) => inventory::run(args, context),
+        Command::Explain(args) => explain::run(args, context),
+    }
+}
+
+/// Services log their life cycle; commands only what is wrong.
+fn default_level(command: &Command) -> LevelFilter {
+    match command {
+        Command::Inventory(_) | Command::Explain(_) => LevelFilter::WARN,
+    }
+}
+
+/// The language of `LC_ALL`, `LC_MESSAGES` or `LANG`, in that order; English where none is set.
+fn lang_of_environment() -> Lang {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let tag = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(set);
+    Lang::from_tag(tag.as_deref().unwrap_or("C"))
+}
+
+fn parse_lang(text: &str) -> Result<Lang, String> {
+    match text {
+        "ja" => Ok(Lang::Ja),
+        "en" => Ok(Lang::En),
+        _ => Err("expected ja or en".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,153 @@
+//! What was read during a probe run, so that an unchanged machine need not be read again.
+//!
+//! While a [`Sys`] is traced, each access leaves one mark: stat signature for files on real file
+//! systems and for folders, content hash for pseudo files (`/proc`, `/sys`, anything that claims to be
+//! empty) and for answers of the system, absence for what was not there. An access whose result cannot
+//! be checked cheaply again (a command that ran, an error, a file changed in this very moment) makes
+//! the trace volatile: its run is never reused.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use tenken_shared::ids::Digest;
+
+use super::Sys;
+
+/// Most marks of one run; a run that touches more is not reused.
+const MAX_MARKS: usize = 50_000;
+/// A change younger than this may be followed by another within the same tick of the file system's clock.
+const RACY: Duration = Duration::from_millis(50);
+
+/// How an access is checked again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) enum Access {
+    /// Stat signature of a file or folder, links followed.
+    Stat,
+    /// Presence and kind only.
+    Exists,
+    /// Hash of a pseudo file's content.
+    Content,
+    /// Hash of a pseudo folder's names.
+    Names,
+    /// Target of a symbolic link.
+    Link,
+    /// Hash of an answer of the running system, by name.
+    Answer,
+}
+
+/// Everything one run depended on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    marks: Vec<(Access, String, String)>,
+}
+
+#[derive(Debug, Default)]
+struct Marks {
+    seen: BTreeMap<(Access, String), String>,
+    volatile: Option<String>,
+}
+
+/// The recording side, held by a traced [`Sys`].
+#[derive(Debug, Clone, Default)]
+pub(super) struct Tracer(Option<Arc<Mutex<Marks>>>);
+
+/// The end of a recording.
+#[derive(Debug)]
+pub struct Recorder(Arc<Mutex<Marks>>);
+
+impl Recorder {
+    /// What was recorded; `None` where the run cannot be reused.
+    #[must_use]
+    pub fn finish(self) -> Option<Trace> {
+        let marks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cause) = &marks.volatile {
+            tracing::trace!(cause, "Run cannot be reused.");
+            return None;
+        }
+        let marks = marks.seen.iter().map(|((access, what), mark)| (*access, what.clone(), mark.clone()));
+        Some(Trace { marks: marks.collect() })
+    }
+}
+
+impl Tracer {
+    fn with(&self, f: impl FnOnce(&mut Marks)) {
+        if let Some(marks) = &self.0 {
+            f(&mut marks.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    /// Notes one access. The same access with another result means that it changes under us.
+    pub(super) fn note(&self, access: Access, what: &str, mark: impl FnOnce() -> String) {
+        self.with(|marks| {
+            if marks.volatile.is_some() {
+                return;
+            }
+            let mark = mark();
+            let before = marks.seen.insert((access, what.to_owned()), mark.clone());
+            if before.is_some_and(|before| before != mark) || marks.seen.len() > MAX_MARKS {
+                marks.volatile = Some(what.to_owned());
+            }
+        });
+    }
+
+    /// Notes an access that cannot be checked again.
+    pub(super) fn volatile(&self, what: &str) {
+        self.with(|marks| marks.volatile = Some(what.to_owned()));
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl Sys {
+    /// The same machine, with everything read through it recorded.
+    #[must_use]
+    pub fn traced(&self) -> (Self, Recorder) {
+        let marks = Arc::new(Mutex::new(Marks::default()));
+        let sys = Self { tracer: Tracer(Some(Arc::clone(&marks))), ..self.clone() };
+        (sys, Recorder(marks))
+    }
+
+    /// Whether every input of a recorded run is unchanged. Reads no content but pseudo files.
+    #[must_use]
+    pub fn is_unchanged(&self, trace: &Trace) -> bool {
+        trace.marks.iter().all(|(access, what, mark)| self.mark_now(*access, what).as_ref() == Some(mark))
+    }
+}
+
+/// The mark of something that is not there.
+pub(super) const ABSENT: &str = "absent";
+
+/// Short hash of a content.
+pub(super) fn hash_of(bytes: &[u8]) -> String {
+    Digest::of(bytes).to_string()
+}
+
+/// Signature of a file or folder; `None` where it changed so recently that the next change might not show.
+pub(super) fn signature(meta: &std::fs::Metadata) -> Option<String> {
+    let modified = meta.modified().ok()?;
+    let nanos = |t: SystemTime| t.duration_since(SystemTime::UNIX_EPOCH).map(|d| d.as_nanos()).ok();
+    #[cfg(unix)]
+    let (changed, rest) = {
+        use std::os::unix::fs::MetadataExt as _;
+        let seconds = u64::try_from(meta.ctime()).ok()?;
+        let changed = SystemTime::UNIX_EPOCH + Duration::new(seconds, u32::try_from(meta.ctime_nsec()).ok()?);
+        (changed, format!("{}-{}-{}-{}", meta.dev(), meta.ino(), meta.mode(), meta.uid()))
+    };
+    #[cfg(not(unix))]
+    let (changed, rest) = (modified, format!("{:?}", meta.file_type()));
+    let age = SystemTime::now().duration_since(changed.max(modified)).unwrap_or_default();
+    if age < RACY {
+        return None;
+    }
+    Some(format!("{}-{}-{}-{rest}", meta.len(), nanos(modified)?, nanos(changed)?))
+}
+
+/// Whether a path lies on a file system whose files say nothing about their content by their stat.
+pub(super) fn is_pseudo(real: &Path) -> bool {
+    real.starts_with("/proc") || real.starts_with("/sys")
+}

@@ -1,0 +1,24 @@
+//! Tracing set-up: logs go to stderr, so that stdout stays one JSON document.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
+
+/// Starts logging to stderr. The level is `default`, unless `TENKEN_LOG` says otherwise in the form of
+/// `tracing` filters (`debug`, `tenken_agent=trace`). A second call changes nothing.
+pub fn init(default: LevelFilter) {
+    let filter = EnvFilter::builder()
+        .with_default_directive(default.into())
+        .with_env_var("TENKEN_LOG")
+        .from_env_lossy();
+    let started = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .try_init();
+    if started.is_err() {
+        tracing::debug!("Logging was already set up.");
+    }
+}
