@@ -10,8 +10,12 @@
 
 pub mod audit;
 pub mod db;
+pub mod due;
 mod error;
+pub mod fact;
+pub mod host;
 pub mod migration;
+pub mod policy;
 mod postgres;
 pub mod sandbox;
 pub mod sql;
@@ -72,6 +76,7 @@ pub const FILE_NAME: &str = "tenken.db";
 pub struct Store {
     engine: Arc<dyn Engine>,
     location: Arc<Location>,
+    titles: Arc<fact::software::TitleCache>,
 }
 
 impl std::fmt::Debug for Store {
@@ -88,7 +93,7 @@ impl Store {
             Location::Url(url) => Arc::new(postgres::Postgres::connect(url).await?),
         };
         engine.migrate().await?;
-        Ok(Self { engine, location: Arc::new(location.clone()) })
+        Ok(Self { engine, location: Arc::new(location.clone()), titles: Arc::default() })
     }
 
     /// Which engine is open.

@@ -1,0 +1,159 @@
+//! How contents are kept: canonical bytes, compressed, or for software as rows.
+
+use std::cell::RefCell;
+use std::io::Read as _;
+
+use tenken_shared::ids::Digest;
+use tenken_shared::report::MAX_FACT_BYTES;
+
+use super::{series, software};
+use crate::store::db::params;
+use crate::store::host::HostRef;
+use crate::store::{Result, StoreError, Tx};
+
+/// How the bytes of a `fact_body` row are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// Canonical content as it is.
+    Plain,
+    /// One zstd frame of it.
+    Zstd,
+    /// Software whose items are the host's rows now; the bytes are what stands after the items.
+    Rows,
+    /// Software as a difference to the rows of the digest named by `base`.
+    RowDelta,
+}
+
+impl Encoding {
+    /// The number stored.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        match self {
+            Self::Plain => 0,
+            Self::Zstd => 1,
+            Self::Rows => 2,
+            Self::RowDelta => 3,
+        }
+    }
+
+    /// Reads the number.
+    pub fn from_number(number: i64) -> Result<Self> {
+        [Self::Plain, Self::Zstd, Self::Rows, Self::RowDelta]
+            .into_iter()
+            .find(|e| e.number() == number)
+            .ok_or_else(|| StoreError::Damaged(format!("unknown encoding {number}")))
+    }
+}
+
+/// One row of `fact_body`.
+#[derive(Debug, Clone)]
+pub struct StoredBody {
+    /// How to read it.
+    pub encoding: Encoding,
+    /// Digest it is a difference to.
+    pub base: Option<Digest>,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+thread_local! {
+    static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// Compresses with the smaller of two encodings.
+#[must_use]
+pub fn pack(bytes: &[u8]) -> (Encoding, Vec<u8>) {
+    let packed = COMPRESSOR.with_borrow_mut(|slot| {
+        if slot.is_none() {
+            *slot = zstd::bulk::Compressor::new(3).ok();
+        }
+        slot.as_mut().and_then(|compressor| compressor.compress(bytes).ok())
+    });
+    match packed {
+        Some(packed) if packed.len() < bytes.len() => (Encoding::Zstd, packed),
+        _ => (Encoding::Plain, bytes.to_vec()),
+    }
+}
+
+/// Decompresses at most `limit` bytes.
+pub fn unpack(packed: &[u8], limit: usize) -> Result<Vec<u8>> {
+    let damaged = |error: std::io::Error| StoreError::Damaged(format!("compressed bytes: {error}"));
+    let decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(damaged)?;
+    let mut out = Vec::new();
+    decoder.take(limit as u64 + 1).read_to_end(&mut out).map_err(damaged)?;
+    if out.len() > limit {
+        return Err(StoreError::Damaged("stored bytes larger than they may be".into()));
+    }
+    Ok(out)
+}
+
+/// The row of a digest, where `fact_body` has it.
+pub fn stored(
+    tx: &mut (dyn Tx + '_),
+    at: HostRef,
+    kind_id: i64,
+    digest: &Digest,
+) -> Result<Option<StoredBody>> {
+    tx.one(
+        "select encoding, base, bytes from fact_body \
+         where org_id = ?1 and host_id = ?2 and kind_id = ?3 and digest = ?4",
+        params![at.org, at.host, kind_id, digest],
+        |row| {
+            Ok(StoredBody {
+                encoding: Encoding::from_number(row.int(0)?)?,
+                base: row.opt_bytes(1)?.map(|_| row.digest(1)).transpose()?,
+                bytes: row.bytes(2)?.to_vec(),
+            })
+        },
+    )
+}
+
+/// Writes a row, replacing one of the same digest.
+pub fn put(
+    tx: &mut (dyn Tx + '_),
+    at: HostRef,
+    kind_id: i64,
+    digest: &Digest,
+    body: &StoredBody,
+) -> Result<()> {
+    tx.execute(
+        "insert into fact_body (org_id, host_id, kind_id, digest, encoding, base, bytes) \
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7) \
+         on conflict (org_id, host_id, kind_id, digest) do update \
+         set encoding = excluded.encoding, base = excluded.base, bytes = excluded.bytes",
+        params![at.org, at.host, kind_id, digest, body.encoding.number(), body.base.as_ref(), &body.bytes],
+    )?;
+    Ok(())
+}
+
+/// The canonical bytes of a digest, checked against it.
+pub fn load(tx: &mut (dyn Tx + '_), at: HostRef, kind_id: i64, digest: &Digest) -> Result<Vec<u8>> {
+    let bytes = match stored(tx, at, kind_id, digest)? {
+        Some(body) => match body.encoding {
+            Encoding::Plain => body.bytes,
+            Encoding::Zstd => unpack(&body.bytes, MAX_FACT_BYTES)?,
+            Encoding::Rows | Encoding::RowDelta => software::rebuild(tx, at, kind_id, digest)?,
+        },
+        None => series::find(tx, at, kind_id, digest)?
+            .ok_or_else(|| StoreError::NotFound(format!("fact content {digest}")))?,
+    };
+    if Digest::of(&bytes) != *digest {
+        return Err(StoreError::Damaged(format!("fact content {digest} does not have its digest")));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packing_is_undone_and_capped() {
+        let text = "tenken ".repeat(500);
+        let (encoding, packed) = pack(text.as_bytes());
+        assert_eq!(encoding, Encoding::Zstd);
+        assert_eq!(unpack(&packed, 4000).unwrap(), text.as_bytes());
+        assert!(matches!(unpack(&packed, 3499), Err(StoreError::Damaged(_))));
+        assert_eq!(pack(b"ab").0, Encoding::Plain);
+    }
+}
