@@ -283,7 +283,7 @@ impl Store {
     }
 
     /// Every organisation.
-    pub async fn orgs(&self) -> Result<Vec<Org>> {
+    pub async fn organisations(&self) -> Result<Vec<Org>> {
         self.read(|tx| tx.rows("select org_id, slug, name from org order by org_id", &[], read_org)).await
     }
 

@@ -142,21 +142,28 @@ impl Store {
     }
 }
 
-/// A schema from a newer program is left alone.
-fn refuse_newer(applied: i64) -> Result<()> {
+/// Applies what is not applied yet, in order. A schema from a newer program is left alone.
+fn apply_migrations(tx: &mut (dyn Tx + '_), now: i64) -> Result<()> {
+    tx.execute(migration::TABLE, &[])?;
+    let applied = tx.rows("select number from migration order by number", &[], |row| row.int(0))?;
     let known = migration::ALL.last().map_or(0, |m| m.number);
-    if applied > known {
+    if let Some(newer) = applied.last().filter(|number| **number > known) {
         return Err(StoreError::Refused(format!(
-            "the store has schema {applied}, this program knows {known}: use the newer program"
+            "the store has schema {newer}, this program knows {known}: use the newer program"
         )));
     }
-    Ok(())
-}
-
-fn remember(tx: &mut (dyn Tx + '_), migration: &migration::Migration, now: i64) -> Result<()> {
-    tx.execute(
-        "insert into migration (number, name, applied_at) values (?1, ?2, ?3)",
-        db::params![migration.number, migration.name, now],
-    )?;
+    for migration in migration::ALL.iter().filter(|m| !applied.contains(&m.number)) {
+        let text = match tx.engine() {
+            EngineKind::Sqlite => migration.sqlite,
+            EngineKind::Postgres => migration.postgres,
+        };
+        for statement in sql::statements(text) {
+            tx.execute(statement, &[])?;
+        }
+        tx.execute(
+            "insert into migration (number, name, applied_at) values (?1, ?2, ?3)",
+            db::params![migration.number, migration.name, now],
+        )?;
+    }
     Ok(())
 }

@@ -12,7 +12,7 @@ use tokio_postgres::{Config, NoTls};
 
 use self::tx::{PostgresTx, is_conflict, translate};
 use super::error::{Result, StoreError};
-use super::{Engine, EngineKind, Mode, Running, Work, migration};
+use super::{Engine, EngineKind, Mode, Running, Work};
 
 /// Connections at most.
 const CONNECTIONS: usize = 16;
@@ -113,18 +113,7 @@ impl Engine for Postgres {
         let now = jiff::Timestamp::now().as_millisecond();
         let work: Work = Box::new(move |tx| {
             tx.one("select pg_advisory_xact_lock(?1)::text", super::db::params![MIGRATION_LOCK], |_| Ok(()))?;
-            tx.execute(migration::TABLE, &[])?;
-            let applied = tx
-                .one("select coalesce(max(number), 0) from migration", &[], |row| row.int(0))?
-                .unwrap_or_default();
-            super::refuse_newer(applied)?;
-            for migration in migration::ALL.iter().filter(|m| m.number > applied) {
-                for statement in super::sql::statements(migration.postgres) {
-                    tx.execute(statement, &[])?;
-                }
-                super::remember(tx, migration, now)?;
-            }
-            Ok(())
+            super::apply_migrations(tx, now)
         });
         Box::pin(self.transact(Mode::Write, work))
     }

@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use self::tx::{SqliteTx, translate};
 use super::error::{Result, StoreError};
-use super::{Engine, EngineKind, Mode, Running, Work, migration};
+use super::{Engine, EngineKind, Mode, Running, Work};
 
 /// Most jobs in one group commit.
 const GROUP_MAX: usize = 256;
@@ -110,20 +110,7 @@ impl Engine for Sqlite {
 
     fn migrate(&self) -> Running<'_> {
         let now = jiff::Timestamp::now().as_millisecond();
-        Box::pin(self.write(Box::new(move |tx| {
-            tx.execute(migration::TABLE, &[])?;
-            let applied = tx
-                .one("select coalesce(max(number), 0) from migration", &[], |row| row.int(0))?
-                .unwrap_or_default();
-            super::refuse_newer(applied)?;
-            for migration in migration::ALL.iter().filter(|m| m.number > applied) {
-                for statement in super::sql::statements(migration.sqlite) {
-                    tx.execute(statement, &[])?;
-                }
-                super::remember(tx, migration, now)?;
-            }
-            Ok(())
-        })))
+        Box::pin(self.write(Box::new(move |tx| super::apply_migrations(tx, now))))
     }
 }
 
