@@ -1,11 +1,11 @@
 //! The wire form of a report and of the collector's reply.
 //!
-//! A report is text lines: the first is the manifest as a compact JWS ([`Purpose::Report`]), each
+//! A report is text lines: the first is the manifest as a compact JWS ([`Purpose::Report`](crate::jws::Purpose::Report)), each
 //! following one the canonical bytes of a [`FactContent`] whose SHA-256 the manifest names in `changed`
 //! (or that the collector asked for with `need`). A report without bodies travels plain
 //! ([`MEDIA_TYPE`]); one with bodies is one zstd frame of those lines ([`MEDIA_TYPE_ZSTD`]).
 //!
-//! Every reply is a JWS of the collector ([`Purpose::Reply`]) and names the digest of the manifest it
+//! Every reply is a JWS of the collector ([`Purpose::Reply`](crate::jws::Purpose::Reply)) and names the digest of the manifest it
 //! answers, so that an old "accepted" cannot be replayed for another report. An agent acts on nothing
 //! that is not signed; an unsigned answer (a proxy's error page) is a failed delivery to be repeated.
 //!

@@ -1,6 +1,7 @@
 //! Harness of the end-to-end stories and what the project's own commands share: where things lie in the
 //! workspace, a PostgreSQL of our own, real programs started as processes.
 
+pub mod driver;
 pub mod postgres;
 pub mod process;
 pub mod workspace;
