@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod collected;
 pub mod control;
 pub mod criterion;
+pub mod device;
 pub mod fact;
 pub mod finding;
 pub mod ids;

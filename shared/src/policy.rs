@@ -105,7 +105,7 @@ impl Default for Freshness {
             max_age_by_kind_h: BTreeMap::new(),
             silent_after_days: 14,
             update_metadata_days: 3,
-            catalog_days: 90,
+            catalog_days: 180,
         }
     }
 }

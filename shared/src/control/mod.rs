@@ -1,4 +1,22 @@
 //! Controls: rules with stable ids, pure functions of what they are handed. [`ALL`] is the only list.
+//!
+//! One file per control: `<family>/<name>.rs`. A rule asks for its facts through [`rule::Rule`], which
+//! makes anything less than a known fact `unknown`, and collects evidence and the end of validity.
+
+mod account;
+mod backup;
+pub mod date;
+#[cfg(test)]
+mod fixture;
+mod inventory;
+mod malware;
+mod media;
+mod network;
+pub mod patch;
+mod rule;
+mod sentence;
+mod software;
+mod volume;
 
 use jiff::Timestamp;
 
@@ -43,6 +61,10 @@ pub struct HostLabel<'a> {
 pub struct History {
     /// Pending updates by [`update_key`]: when first seen, and when last known not to be pending.
     pub updates: std::collections::BTreeMap<String, Sighting>,
+    /// Backup jobs by [`job_key`]: since when they are known.
+    pub backup_jobs: std::collections::BTreeMap<String, Timestamp>,
+    /// Since when a restart has been pending without a break.
+    pub restart_pending_since: Option<Timestamp>,
     /// When the host last reported.
     pub last_report_at: Option<Timestamp>,
     /// When the host first reported.
@@ -63,6 +85,12 @@ pub struct Sighting {
 #[must_use]
 pub fn update_key(package: Option<&str>, id: &str, candidate: Option<&str>) -> String {
     format!("{}|{}", package.unwrap_or(id), candidate.unwrap_or(id))
+}
+
+/// Key of one backup job in [`History::backup_jobs`].
+#[must_use]
+pub fn job_key(product: &str, name: &str) -> String {
+    format!("{product}|{name}")
 }
 
 /// A rule with a stable id.
@@ -94,25 +122,54 @@ impl Control {
     /// Renders a message of this control; a code it does not know is shown as it is.
     #[must_use]
     pub fn sentence(&self, message: &Message, lang: Lang) -> String {
-        match self.messages.iter().find(|(code, _)| *code == message.code) {
-            Some((_, text)) => message.render(*text, lang),
-            None => message.code.clone(),
-        }
+        sentence::render(self.messages, message, lang)
     }
 }
 
-/// Judges one host by every control, in the order of [`ALL`]. A control of another OS family, where the
-/// family is known, is `not_applicable`.
+/// Judges one host by every control, in the order of [`ALL`].
 #[must_use]
 pub fn judge(ctx: &Context<'_>) -> Vec<(&'static Control, Verdict)> {
     ALL.iter().map(|control| (*control, (control.evaluate)(ctx))).collect()
 }
 
 /// Every control. The only list.
-pub static ALL: &[&Control] = &[];
+pub static ALL: &[&Control] = &[
+    &inventory::client_known::CONTROL,
+    &inventory::server_known::CONTROL,
+    &inventory::software_known::CONTROL,
+    &inventory::configuration_known::CONTROL,
+    &inventory::information_current::CONTROL,
+    &patch::supported_os::CONTROL,
+    &patch::automatic_update::CONTROL,
+    &patch::applied_in_time::CONTROL,
+    &patch::restart_not_pending::CONTROL,
+    &patch::metadata_fresh::CONTROL,
+    &patch::history_recorded::CONTROL,
+    &backup::declared_targets_met::CONTROL,
+    &backup::remote_copy::CONTROL,
+    &media::autorun_disabled::CONTROL,
+    &media::restriction_in_force::CONTROL,
+    &media::only_permitted_used::CONTROL,
+    &media::ledger_known::CONTROL,
+    &volume::encrypted::CONTROL,
+    &software::only_permitted::CONTROL,
+    &account::administrators_known::CONTROL,
+    &account::default_ids_stopped::CONTROL,
+    &account::lockout::CONTROL,
+    &account::minimum_length::CONTROL,
+    &account::password_rule::CONTROL,
+    &malware::protection_present::CONTROL,
+    &malware::scans_run::CONTROL,
+    &malware::signatures_current::CONTROL,
+    &malware::real_time::CONTROL,
+    &network::firewall_active::CONTROL,
+];
 
 /// A control by id.
 #[must_use]
 pub fn find(id: &str) -> Option<&'static Control> {
     ALL.iter().copied().find(|c| c.id == id)
 }
+
+#[cfg(test)]
+mod tests;

@@ -374,3 +374,161 @@ pub fn sentence(reason: &Message, lang: Lang) -> String {
         None => reason.code.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Mitigation;
+    use super::*;
+
+    const NOW: &str = "2026-11-23T03:00:00Z";
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn host<'a>(id: &'a str, outcomes: &[(&'a str, Outcome)]) -> HostVerdicts<'a> {
+        let outcomes = outcomes.iter().copied().collect();
+        HostVerdicts { id, name: id, outcomes, ..HostVerdicts::default() }
+    }
+
+    /// Both controls of 4-4-4-2.
+    fn patched(id: &str, in_time: Outcome) -> HostVerdicts<'_> {
+        host(id, &[("patch.applied_in_time", in_time), ("patch.restart_not_pending", Outcome::Pass)])
+    }
+
+    fn state(number: &str, scope: &Scope<'_>) -> (CriterionState, CriterionResult) {
+        let result = roll_up(scope).into_iter().find(|r| r.criterion == number).unwrap();
+        (result.state, result)
+    }
+
+    fn scope<'a>(hosts: &'a [HostVerdicts<'a>]) -> Scope<'a> {
+        let coverage = Coverage::default();
+        Scope { hosts, coverage, exceptions: &[], attestations: &[], now: at(NOW) }
+    }
+
+    fn exception(target: &str, deadline: &str) -> Exception {
+        Exception {
+            id: "e1".into(),
+            target: target.into(),
+            control: "patch.applied_in_time".into(),
+            reason: "vendor app".into(),
+            mitigation: Mitigation::Isolate,
+            owner: "it".into(),
+            deadline: at(deadline),
+            created_at: at("2026-11-01T00:00:00Z"),
+            created_by: "it".into(),
+        }
+    }
+
+    fn attestation(criterion: &str, holds: bool, next_review: &str) -> Attestation {
+        Attestation {
+            id: "a1".into(),
+            criterion: criterion.into(),
+            holds,
+            by: "Sato".into(),
+            statement: "checked".into(),
+            document: None,
+            at: at("2026-10-01T00:00:00Z"),
+            next_review: at(next_review),
+            recorded_by: "admin".into(),
+        }
+    }
+
+    #[test]
+    fn all_criteria_are_answered_in_the_order_of_the_scheme() {
+        let results = roll_up(&scope(&[]));
+        assert!(results.iter().map(|r| &r.criterion).eq(all().iter().map(|c| &c.criterion)));
+        let fine = |r: &CriterionResult| {
+            !matches!(r.state, CriterionState::Met | CriterionState::MetWithExceptions)
+                && !r.reasons.is_empty()
+        };
+        assert!(results.iter().all(fine), "nothing is met where nothing was measured");
+        for reason in results.iter().flat_map(|r| &r.reasons) {
+            assert_ne!(sentence(reason, Lang::Ja), reason.code);
+            assert!(!sentence(reason, Lang::En).contains('{'));
+        }
+    }
+
+    #[test]
+    fn one_failing_host_decides_and_an_unknown_one_prevents_met() {
+        let (pass, fail) = (patched("a", Outcome::Pass), patched("b", Outcome::Fail));
+        let unknown = patched("c", Outcome::Unknown);
+        assert_eq!(state("4-4-4-2", &scope(std::slice::from_ref(&pass))).0, CriterionState::Met);
+        let (decided, result) = state("4-4-4-2", &scope(&[pass.clone(), fail, unknown.clone()]));
+        assert_eq!(decided, CriterionState::NotMet);
+        assert_eq!((result.hosts.pass, result.hosts.fail, result.hosts.unknown), (1, 1, 1));
+        assert_eq!(result.reasons[0].code, "hosts_fail");
+        assert_eq!(state("4-4-4-2", &scope(&[pass, unknown])).0, CriterionState::Unknown);
+    }
+
+    #[test]
+    fn a_control_that_was_not_judged_is_unknown() {
+        let half = host("a", &[("patch.applied_in_time", Outcome::Pass)]);
+        assert_eq!(state("4-4-4-2", &scope(&[half])).0, CriterionState::Unknown);
+    }
+
+    #[test]
+    fn machines_of_the_ledger_without_agent_and_silent_ones_prevent_met() {
+        let hosts = [patched("a", Outcome::Pass)];
+        let coverage = Coverage { ledger_only: 1, pending: 2 };
+        let (uncovered, result) = state("4-4-4-2", &Scope { coverage, ..scope(&hosts) });
+        assert_eq!(uncovered, CriterionState::Unknown);
+        assert_eq!((result.hosts.not_covered, result.hosts.pending), (1, 2));
+        let silent = [HostVerdicts { silent: true, ..hosts[0].clone() }];
+        let (state, result) = state("4-4-4-2", &scope(&silent));
+        assert_eq!((state, result.hosts.silent), (CriterionState::Unknown, 1));
+    }
+
+    #[test]
+    fn an_exception_in_force_covers_its_host_or_group_only() {
+        let mut hosts = [patched("a", Outcome::Fail), patched("b", Outcome::Pass)];
+        hosts[0].group = Some("lab");
+        let later = "2027-01-01T00:00:00Z";
+        for (target, deadline, expected) in [
+            ("a", later, CriterionState::MetWithExceptions),
+            ("group:lab", later, CriterionState::MetWithExceptions),
+            ("group:office", later, CriterionState::NotMet),
+            ("b", later, CriterionState::NotMet),
+            ("a", NOW, CriterionState::NotMet),
+        ] {
+            let exceptions = [exception(target, deadline)];
+            let scope = Scope { exceptions: &exceptions, ..scope(&hosts) };
+            assert_eq!(state("4-4-4-2", &scope).0, expected, "{target} {deadline}");
+        }
+    }
+
+    #[test]
+    fn what_only_people_can_answer_never_looks_measured() {
+        let empty = scope(&[]);
+        let (before, result) = state("4-3-4-3", &empty);
+        assert_eq!(before, CriterionState::Attested);
+        assert!(!result.attestation.unwrap().recorded);
+        let holds = [attestation("4-3-4-3", true, "2027-10-01T00:00:00Z")];
+        let (after, result) = state("4-3-4-3", &Scope { attestations: &holds, ..empty });
+        assert_eq!(after, CriterionState::Attested);
+        assert!(result.attestation.unwrap().recorded);
+        let denied = [attestation("4-3-4-3", false, "2027-10-01T00:00:00Z")];
+        assert_eq!(state("4-3-4-3", &Scope { attestations: &denied, ..empty }).0, CriterionState::NotMet);
+    }
+
+    #[test]
+    fn a_yearly_review_needs_data_and_a_person() {
+        let hosts = [host("a", &[("inventory.information_current", Outcome::Pass)])];
+        let measured = scope(&hosts);
+        assert_eq!(state("3-1-1-7", &measured).0, CriterionState::Unknown);
+        let recent = [attestation("3-1-1-7", true, "2027-10-01T00:00:00Z")];
+        assert_eq!(state("3-1-1-7", &Scope { attestations: &recent, ..measured }).0, CriterionState::Met);
+        let overdue = [attestation("3-1-1-7", true, NOW)];
+        let (late, result) = state("3-1-1-7", &Scope { attestations: &overdue, ..measured });
+        assert_eq!(late, CriterionState::Unknown);
+        assert!(result.reasons.iter().any(|r| r.code == "review_overdue"));
+    }
+
+    #[test]
+    fn a_later_statement_replaces_an_earlier_one() {
+        let mut withdrawn = attestation("4-3-4-3", false, "2027-10-01T00:00:00Z");
+        withdrawn.at = at("2026-11-01T00:00:00Z");
+        let both = [withdrawn, attestation("4-3-4-3", true, "2027-10-01T00:00:00Z")];
+        assert_eq!(state("4-3-4-3", &Scope { attestations: &both, ..scope(&[]) }).0, CriterionState::NotMet);
+    }
+}

@@ -1,0 +1,331 @@
+//! Severe updates are applied within the days of the policy, 14 by the scheme (4-4-4-2).
+//!
+//! Held, hidden, phased and restart-awaiting updates are not applied. A sure failure stands even where
+//! the list has gaps or its metadata are old: what is missing could only add to it.
+
+use super::age::{Scope, Standing, UpdateAge, assess};
+use crate::control::date::time_zone;
+use crate::control::rule::{Decision, Rule, Ruling};
+use crate::control::{Context, Control};
+use crate::fact::FactKind;
+use crate::fact::updates::{PendingUpdate, Updates};
+use crate::finding::{Message, Severity, Verdict};
+use crate::text::Text;
+
+pub static CONTROL: Control = Control {
+    id: "patch.applied_in_time",
+    version: 1,
+    criteria: &["4-4-4-2"],
+    title: Text::new(
+        "重大な更新を公開から期限内に適用している",
+        "Severe updates are applied in time after release",
+    ),
+    severity: Severity::High,
+    families: &[],
+    facts: &[FactKind::Updates, FactKind::UpdatesObserved],
+    remediation: Text::new(
+        "期限を過ぎた更新を適用し、必要なら再起動してください。適用できない事情があるときは、無効化・回避策・隔離・監視遮断のいずれかを講じて例外を登録してください。",
+        "Apply the overdue updates and restart where needed. Where that is impossible, disable, work around, isolate, or monitor and block, and record an exception.",
+    ),
+    messages: &[
+        (
+            "none_open",
+            Text::new(
+                "期限の対象となる未適用の更新はありません",
+                "No pending update falls under the deadline",
+            ),
+        ),
+        (
+            "in_time",
+            Text::new(
+                "未適用の対象更新{count}件は、まだ期限内です(最短の期限 {deadline})",
+                "{count} pending updates are still in time (earliest deadline {deadline})",
+            ),
+        ),
+        (
+            "late",
+            Text::new(
+                "{count}件の更新が{days}日の期限を過ぎています(例: {id}、{open}日経過)",
+                "{count} updates are past the {days} days (such as {id}, open for {open} days)",
+            ),
+        ),
+        (
+            "release_unknown",
+            Text::new(
+                "{count}件の更新は公開日が分からず、期限内かどうかを判定できません(例: {id})",
+                "The release date of {count} updates is not known, so it cannot be told whether they are in time (such as {id})",
+            ),
+        ),
+        super::METADATA_UNKNOWN,
+        super::METADATA_OLD,
+    ],
+    evaluate,
+};
+
+fn evaluate(ctx: &Context<'_>) -> Verdict {
+    Rule::run(ctx, judge)
+}
+
+fn judge(rule: &mut Rule<'_>) -> Ruling {
+    let seen = rule.seen::<Updates>()?;
+    let zone = time_zone(rule.ctx.policy)?;
+    let patch = &rule.ctx.policy.patch;
+    let listed = rule.ctx.inventory.held(FactKind::Updates).map(|h| h.record.collected_at);
+    let ages: Vec<(usize, &PendingUpdate, UpdateAge)> = seen
+        .value
+        .pending
+        .iter()
+        .enumerate()
+        .map(|(i, u)| (i, u, assess(u, &seen.value, rule.ctx.history, listed, patch, &zone, rule.ctx.now)))
+        .filter(|(_, _, age)| age.scope != Scope::Outside)
+        .collect();
+    rule.cite_policy("/patch/days", patch.days);
+    if let Some(late) = late(rule, &ages) {
+        return Ok(Decision::Fail(late));
+    }
+    for (_, _, age) in &ages {
+        match age.standing {
+            Standing::InTime(until) => rule.until(Some(until)),
+            Standing::Open(late_at) => rule.until(late_at),
+            Standing::Late => {}
+        }
+    }
+    in_time(rule, seen.gap, &ages)
+}
+
+/// Which are surely too late, the longest open first.
+fn late(rule: &mut Rule<'_>, ages: &[(usize, &PendingUpdate, UpdateAge)]) -> Option<Message> {
+    let mut late: Vec<_> = ages.iter().filter(|(_, _, a)| a.standing == Standing::Late).collect();
+    late.sort_by_key(|(_, _, age)| std::cmp::Reverse(age.days_open));
+    let (_, worst, age) = late.first()?;
+    for (i, update, age) in &late {
+        cite_update(rule, *i, update, age);
+    }
+    Some(
+        Message::new("late")
+            .with("count", late.len())
+            .with("days", rule.ctx.policy.patch.days)
+            .with("id", &worst.id)
+            .with("open", age.days_open.unwrap_or_default()),
+    )
+}
+
+fn in_time(rule: &mut Rule<'_>, gap: Option<Message>, ages: &[(usize, &PendingUpdate, UpdateAge)]) -> Ruling {
+    let open: Vec<_> = ages.iter().filter(|(_, _, a)| matches!(a.standing, Standing::Open(_))).collect();
+    if let Some((_, first, _)) = open.first() {
+        for (i, update, age) in &open {
+            cite_update(rule, *i, update, age);
+        }
+        return Err(Message::new("release_unknown").with("count", open.len()).with("id", &first.id));
+    }
+    if let Some(gap) = gap {
+        return Err(gap);
+    }
+    let metadata_until = super::metadata_until(rule)?;
+    rule.until(Some(metadata_until));
+    rule.cite(FactKind::Updates, "/pending/length", ages.len());
+    for (i, update, age) in ages {
+        cite_update(rule, *i, update, age);
+    }
+    let earliest = ages.iter().filter_map(|(_, _, a)| match a.standing {
+        Standing::InTime(until) => Some(until),
+        _ => None,
+    });
+    Ok(Decision::Pass(match earliest.min() {
+        None => Message::new("none_open"),
+        Some(deadline) => Message::new("in_time").with("count", ages.len()).with("deadline", deadline),
+    }))
+}
+
+fn cite_update(rule: &mut Rule<'_>, index: usize, update: &PendingUpdate, age: &UpdateAge) {
+    let value = serde_json::json!({
+        "id": update.id,
+        "candidate": update.candidate,
+        "severity": update.severity,
+        "cvss": update.cvss,
+        "released_after": age.released.0,
+        "released_by": age.released.1,
+        "days_open": age.days_open,
+        "deadline": age.deadline,
+        "awaiting_restart": update.awaiting_restart,
+        "held": update.held,
+    });
+    rule.cite(FactKind::Updates, &format!("/pending/{index}"), value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collected::Status;
+    use crate::control::fixture::{World, at, table};
+    use crate::control::{Sighting, update_key};
+    use crate::fact::updates::UpdatesObserved;
+    use crate::finding::Outcome::{Fail, Pass, Unknown};
+
+    /// One pending security update without severity, released when given.
+    fn pending(world: &mut World, released: Option<&str>) {
+        world.edit::<Updates>(|u| {
+            u.pending = vec![PendingUpdate {
+                id: "openssl=3.5.4".into(),
+                package: Some("openssl".into()),
+                candidate: Some("3.5.4".into()),
+                security: Some(true),
+                released_at: released.map(at),
+                ..PendingUpdate::default()
+            }];
+        });
+    }
+
+    fn sighted(world: &mut World, not_before: Option<&str>, first_seen: &str) {
+        let key = update_key(Some("openssl"), "openssl=3.5.4", Some("3.5.4"));
+        let sighting = Sighting { first_seen: at(first_seen), not_before: not_before.map(at) };
+        world.history.updates.insert(key, sighting);
+    }
+
+    #[test]
+    fn cases() {
+        table(
+            &CONTROL,
+            &[
+                ("nothing pending", |_| {}, Pass, "none_open"),
+                ("on the 14th day", |w| pending(w, Some("2026-11-09T01:00:00Z")), Pass, "in_time"),
+                ("on the 15th day", |w| pending(w, Some("2026-11-08T01:00:00Z")), Fail, "late"),
+                // 2026-11-08T16:00Z is already the 9th in Tokyo: this is the 14th day there.
+                ("days are those of Tokyo", |w| pending(w, Some("2026-11-08T16:00:00Z")), Pass, "in_time"),
+                ("release not known, never seen before", |w| pending(w, None), Unknown, "release_unknown"),
+                (
+                    "seen too long ago: surely late",
+                    |w| {
+                        pending(w, None);
+                        sighted(w, None, "2026-11-08T00:00:00Z");
+                    },
+                    Fail,
+                    "late",
+                ),
+                (
+                    "released after a recent list without it: surely in time",
+                    |w| {
+                        pending(w, None);
+                        sighted(w, Some("2026-11-15T00:00:00Z"), "2026-11-20T00:00:00Z");
+                    },
+                    Pass,
+                    "in_time",
+                ),
+                (
+                    "between the two",
+                    |w| {
+                        pending(w, None);
+                        sighted(w, Some("2026-11-01T00:00:00Z"), "2026-11-20T00:00:00Z");
+                    },
+                    Unknown,
+                    "release_unknown",
+                ),
+                (
+                    "low severity does not count",
+                    |w| {
+                        pending(w, Some("2026-01-01T00:00:00Z"));
+                        w.edit::<Updates>(|u| u.pending[0].severity = Some("low".into()));
+                    },
+                    Pass,
+                    "none_open",
+                ),
+                (
+                    "held back is not applied",
+                    |w| {
+                        pending(w, Some("2026-10-01T00:00:00Z"));
+                        w.edit::<Updates>(|u| u.pending[0].held = true);
+                    },
+                    Fail,
+                    "late",
+                ),
+                (
+                    "awaiting a restart is not applied",
+                    |w| {
+                        pending(w, Some("2026-10-01T00:00:00Z"));
+                        w.edit::<Updates>(|u| u.pending[0].awaiting_restart = true);
+                    },
+                    Fail,
+                    "late",
+                ),
+                (
+                    "a sure failure stands in a partial list",
+                    |w| {
+                        pending(w, Some("2026-10-01T00:00:00Z"));
+                        w.edit_partial::<Updates>(|_| {});
+                    },
+                    Fail,
+                    "late",
+                ),
+                (
+                    "an empty partial list is no pass",
+                    |w| w.edit_partial::<Updates>(|_| {}),
+                    Unknown,
+                    "fact_partial",
+                ),
+                (
+                    "0 pending by old metadata is no pass",
+                    |w| {
+                        w.edit::<UpdatesObserved>(|o| {
+                            o.metadata[0].refreshed_at = Some(at("2026-11-19T00:00:00Z"))
+                        })
+                    },
+                    Unknown,
+                    "metadata_old",
+                ),
+                (
+                    "0 pending by metadata of unknown age",
+                    |w| w.edit::<UpdatesObserved>(|o| o.metadata[0].refreshed_at = None),
+                    Unknown,
+                    "metadata_age_unknown",
+                ),
+                (
+                    "no metadata at all",
+                    |w| w.put(UpdatesObserved::default()),
+                    Unknown,
+                    "metadata_age_unknown",
+                ),
+                (
+                    "metadata from the future prove nothing",
+                    |w| {
+                        w.edit::<UpdatesObserved>(|o| {
+                            o.metadata[0].refreshed_at = Some(at("2027-01-01T00:00:00Z"))
+                        })
+                    },
+                    Unknown,
+                    "metadata_age_unknown",
+                ),
+                ("not collected", |w| w.degrade(FactKind::Updates, Status::Failed), Unknown, "fact_failed"),
+                (
+                    "zone that does not exist",
+                    |w| w.policy.time_zone = "Asia/Nowhere".into(),
+                    Unknown,
+                    "time_zone_invalid",
+                ),
+                (
+                    "a shorter deadline by policy",
+                    |w| {
+                        w.policy.patch.days = 7;
+                        pending(w, Some("2026-11-15T01:00:00Z"));
+                    },
+                    Fail,
+                    "late",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn in_time_ends_with_the_fourteenth_day() {
+        let mut world = World::good();
+        pending(&mut world, Some("2026-11-09T01:00:00Z"));
+        assert_eq!(world.judge(&CONTROL).valid_until, Some(at("2026-11-23T15:00:00Z")));
+    }
+
+    #[test]
+    fn unknown_release_turns_into_a_failure_when_it_is_surely_late() {
+        let mut world = World::good();
+        pending(&mut world, None);
+        sighted(&mut world, None, "2026-11-20T00:00:00Z");
+        assert_eq!(world.judge(&CONTROL).valid_until, Some(at("2026-12-04T15:00:00Z")));
+    }
+}

@@ -1,0 +1,120 @@
+//! Security updates install by themselves (4-4-4-1: "where possible").
+
+use crate::control::rule::{Decision, Rule, Ruling, pass};
+use crate::control::sentence::setting_unknown;
+use crate::control::{Context, Control};
+use crate::fact::FactKind;
+use crate::fact::updates::UpdateSettings;
+use crate::finding::{Message, Severity, Verdict};
+use crate::text::Text;
+
+pub static CONTROL: Control = Control {
+    id: "patch.automatic_update",
+    version: 1,
+    criteria: &["4-4-4-1"],
+    title: Text::new("自動更新が有効である", "Automatic update is on"),
+    severity: Severity::Medium,
+    families: &[],
+    facts: &[FactKind::UpdateSettings],
+    remediation: Text::new(
+        "自動更新(unattended-upgrades、dnf-automatic、Windows Updateなど)を有効にしてください。業務上できない機器は、適用手順とともに例外を登録してください。",
+        "Turn automatic update on (unattended-upgrades, dnf-automatic, Windows Update and so on). Where business does not allow it, record an exception with the manual procedure.",
+    ),
+    messages: &[
+        ("on", Text::new("自動更新は有効です", "Automatic update is on")),
+        (
+            "not_on",
+            Text::new(
+                "自動更新が有効ではありません(現在の状態: {state})",
+                "Automatic update is not on (it is: {state})",
+            ),
+        ),
+        (
+            "paused",
+            Text::new(
+                "自動更新が{until}まで一時停止されています",
+                "Automatic update is paused until {until}",
+            ),
+        ),
+    ],
+    evaluate,
+};
+
+fn evaluate(ctx: &Context<'_>) -> Verdict {
+    Rule::run(ctx, judge)
+}
+
+fn judge(rule: &mut Rule<'_>) -> Ruling {
+    let seen = rule.seen::<UpdateSettings>()?;
+    let settings = &seen.value;
+    rule.cite(FactKind::UpdateSettings, "/automatic", settings.automatic.clone());
+    for (i, mechanism) in settings.mechanisms.iter().enumerate() {
+        let value = format!(
+            "{}: {} ({})",
+            mechanism.name,
+            mechanism.state,
+            mechanism.setting.as_deref().unwrap_or("-")
+        );
+        rule.cite(FactKind::UpdateSettings, &format!("/mechanisms/{i}"), value);
+    }
+    // A mechanism that was not found in a partial fact may be the one that is on.
+    let settings = seen.whole()?;
+    if let Some(until) = settings.paused_until.filter(|until| *until > rule.ctx.now) {
+        rule.cite(FactKind::UpdateSettings, "/paused_until", until.to_string());
+        rule.until(Some(until));
+        return Ok(Decision::Fail(Message::new("paused").with("until", until)));
+    }
+    match settings.automatic.as_deref() {
+        Some("on") => pass("on"),
+        Some(state) => Ok(Decision::Fail(Message::new("not_on").with("state", state))),
+        None => Err(setting_unknown(FactKind::UpdateSettings, "automatic")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::fixture::{at, table};
+    use crate::finding::Outcome::{Fail, Pass, Unknown};
+
+    #[test]
+    fn cases() {
+        table(
+            &CONTROL,
+            &[
+                ("on", |_| {}, Pass, "on"),
+                (
+                    "download only",
+                    |w| w.edit::<UpdateSettings>(|s| s.automatic = Some("download_only".into())),
+                    Fail,
+                    "not_on",
+                ),
+                ("off", |w| w.edit::<UpdateSettings>(|s| s.automatic = Some("off".into())), Fail, "not_on"),
+                (
+                    "not known",
+                    |w| w.edit::<UpdateSettings>(|s| s.automatic = None),
+                    Unknown,
+                    "setting_unknown",
+                ),
+                (
+                    "off in a partial fact",
+                    |w| w.edit_partial::<UpdateSettings>(|s| s.automatic = Some("off".into())),
+                    Unknown,
+                    "fact_partial",
+                ),
+                (
+                    "paused",
+                    |w| w.edit::<UpdateSettings>(|s| s.paused_until = Some(at("2026-11-30T00:00:00Z"))),
+                    Fail,
+                    "paused",
+                ),
+                (
+                    "a pause that is over",
+                    |w| w.edit::<UpdateSettings>(|s| s.paused_until = Some(at("2026-11-20T00:00:00Z"))),
+                    Pass,
+                    "on",
+                ),
+            ],
+        );
+    }
+}
