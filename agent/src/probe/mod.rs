@@ -1,7 +1,9 @@
 //! Probes: each collects the facts of one subject through [`Sys`]. Knows neither spool nor network.
 
+pub mod package;
 pub mod registry;
 pub mod runner;
+pub mod software;
 pub mod sources;
 pub mod systemd;
 

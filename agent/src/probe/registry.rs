@@ -1,6 +1,6 @@
 //! The only list of probes.
 
-use super::Probe;
+use super::{Probe, software};
 
 /// Every probe, in the order of reports.
-pub static ALL: &[&Probe] = &[];
+pub static ALL: &[&Probe] = &[&software::PROBE];

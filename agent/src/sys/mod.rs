@@ -10,6 +10,7 @@ mod command;
 mod error;
 mod file;
 mod journal;
+mod sqlite;
 mod trace;
 mod zone;
 
@@ -22,6 +23,7 @@ pub use command::{Command, Output};
 pub use error::SysError;
 pub use file::{Entry, FileKind, Stat};
 pub use journal::{JOURNAL_FOLDERS, KernelLog, KernelMessage};
+pub use sqlite::Sqlite;
 pub use trace::{Recorder, Trace};
 
 use std::path::{Path, PathBuf};
