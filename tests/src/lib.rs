@@ -2,6 +2,9 @@
 //! workspace, a PostgreSQL of our own, real programs started as processes.
 
 pub mod driver;
+pub mod load;
 pub mod postgres;
 pub mod process;
+pub mod program;
+pub mod stored;
 pub mod workspace;

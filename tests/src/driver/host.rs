@@ -1,6 +1,6 @@
 //! A simulated host: its key, its chain, its facts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use base64::Engine as _;
@@ -31,7 +31,8 @@ pub struct Host {
     pub seq: u64,
     /// Its digest.
     pub head: Option<Digest>,
-    facts: BTreeMap<KindName, FactRecord>,
+    /// What it last told of each kind; bodies are not kept, so that a large fleet fits into memory.
+    facts: BTreeMap<KindName, FactEntry>,
 }
 
 /// A report ready to be sent.
@@ -61,12 +62,6 @@ impl Host {
             head: None,
             facts: BTreeMap::new(),
         })
-    }
-
-    /// Its facts as last accepted.
-    #[must_use]
-    pub fn facts(&self) -> &BTreeMap<KindName, FactRecord> {
-        &self.facts
     }
 
     /// Enrols with the token of `trust`.
@@ -132,38 +127,34 @@ impl Host {
         Ok(reply)
     }
 
-    /// The next report: `facts` replace what was known of their kinds. A host that reports for the first
-    /// time sends the full list.
-    pub fn report(&self, facts: &[FactRecord], now: Timestamp) -> Result<Outgoing> {
-        let mut all = self.facts.clone();
-        all.extend(facts.iter().map(|f| (f.content.kind.clone(), f.clone())));
-        let kinds: BTreeSet<_> = facts.iter().map(|f| f.content.kind.clone()).collect();
-        let bodies = if self.head.is_some() { kinds } else { all.keys().cloned().collect() };
-        let mut manifest = self.manifest(&all, now);
-        manifest.changed =
-            all.values().filter(|f| bodies.contains(&f.content.kind)).map(FactEntry::from).collect();
-        let bodies: Vec<_> = all.values().filter(|f| bodies.contains(&f.content.kind)).collect();
-        self.seal(manifest, &bodies)
+    /// The next report: `changed` replace what was known of their kinds. The first one sends all it has.
+    pub fn report(&self, changed: &[FactRecord], now: Timestamp) -> Result<Outgoing> {
+        let mut manifest = self.manifest(changed, now);
+        manifest.changed = changed.iter().map(FactEntry::from).collect();
+        self.seal(manifest, &changed.iter().collect::<Vec<_>>())
     }
 
-    /// A full report that answers `resync`.
-    pub fn resync(&self, reply: &Reply, now: Timestamp) -> Result<Outgoing> {
-        let mut manifest = self.manifest(&self.facts, now);
+    /// A full report of `all` that answers `resync`.
+    pub fn resync(&self, reply: &Reply, all: &[FactRecord], now: Timestamp) -> Result<Outgoing> {
+        let mut manifest = self.manifest(all, now);
         let head_seq = reply.head_seq.unwrap_or(0);
         manifest.seq = self.seq.max(head_seq) + 1;
         manifest.base = None;
-        manifest.changed = self.facts.values().map(FactEntry::from).collect();
+        manifest.changed = all.iter().map(FactEntry::from).collect();
         manifest.resync = Some(Resync { cause: reply.code.as_str().into(), head_seq, head: reply.head });
-        let bodies: Vec<_> = self.facts.values().collect();
-        self.seal(manifest, &bodies)
+        self.seal(manifest, &all.iter().collect::<Vec<_>>())
     }
 
-    fn manifest(&self, facts: &BTreeMap<KindName, FactRecord>, now: Timestamp) -> Manifest {
+    /// A manifest that follows the last accepted report and changes nothing but `changed`.
+    pub fn manifest(&self, changed: &[FactRecord], now: Timestamp) -> Manifest {
+        let mut facts: BTreeMap<_, _> =
+            self.facts.iter().map(|(kind, entry)| (kind, &entry.digest)).collect();
+        facts.extend(changed.iter().map(|f| (&f.content.kind, &f.digest)));
         Manifest {
             version: VERSION,
             seq: self.seq + 1,
             prev: self.head,
-            root: report::root_digest(facts.iter().map(|(kind, fact)| (kind, &fact.digest))),
+            root: report::root_digest(facts),
             created_at: now.as_millisecond(),
             confirmed_at: now.as_millisecond(),
             confirmed: BTreeMap::new(),
@@ -205,10 +196,11 @@ impl Host {
     }
 
     /// Moves on after an acknowledgement.
-    pub fn accepted(&mut self, outgoing: &Outgoing, facts: Vec<FactRecord>) {
+    pub fn accepted(&mut self, outgoing: &Outgoing) {
         self.seq = outgoing.manifest.seq;
         self.head = Some(outgoing.digest);
-        self.facts.extend(facts.into_iter().map(|f| (f.content.kind.clone(), f)));
+        let changed = outgoing.manifest.changed.iter();
+        self.facts.extend(changed.map(|entry| (entry.kind.clone(), entry.clone())));
     }
 }
 

@@ -1,0 +1,198 @@
+//! The two real programs as processes: building them once, starting the collector, running commands.
+
+use std::ffi::OsStr;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::driver::{Connection, Trust};
+use crate::process::{Running, wait_for};
+use crate::workspace;
+
+/// Set where the programs are known to be built already (by `cargo ci`): their folder.
+pub const BUILT_VARIABLE: &str = "TENKEN_PROGRAMS";
+
+/// Folder of the built programs: those of `cargo ci`, else built now in the profile of this program.
+pub fn folder() -> Result<&'static Path> {
+    static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| match std::env::var_os(BUILT_VARIABLE) {
+        Some(folder) => Ok(folder.into()),
+        None => build().map_err(|error| format!("{error:#}")),
+    });
+    folder.as_deref().map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+fn build() -> Result<PathBuf> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "-p", "tenken-agent", "-p", "tenken-collector", "--bins"]);
+    let profile = if cfg!(debug_assertions) {
+        "debug"
+    } else {
+        command.arg("--release");
+        "release"
+    };
+    let status =
+        command.current_dir(workspace::root()).stdin(Stdio::null()).stdout(Stdio::null()).status()?;
+    ensure!(status.success(), "the programs do not build");
+    Ok(workspace::target_dir().join(profile))
+}
+
+/// A command of the agent.
+pub fn agent() -> Result<Command> {
+    Ok(Command::new(folder()?.join("tenken-agent")))
+}
+
+/// A command of the collector.
+pub fn collector() -> Result<Command> {
+    Ok(Command::new(folder()?.join("tenken-collector")))
+}
+
+/// Runs a command to its end, whatever its exit code.
+pub fn output(command: &mut Command) -> Result<Output> {
+    let what = format!("{command:?}");
+    command.stdin(Stdio::null()).output().with_context(|| format!("running {what}"))
+}
+
+/// Runs a command that must succeed and prints one JSON document.
+pub fn json(command: &mut Command) -> Result<Value> {
+    let what = format!("{command:?}");
+    let output = output(command)?;
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "{what}: {}: {error}", output.status);
+    serde_json::from_slice(&output.stdout)
+        .with_context(|| format!("{what} printed {:?}; {error}", String::from_utf8_lossy(&output.stdout)))
+}
+
+/// A port nobody listens on at this moment.
+pub fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Where a collector keeps what it knows.
+#[derive(Debug, Clone)]
+pub enum Store {
+    /// The embedded store in its data folder.
+    Sqlite,
+    /// A PostgreSQL database.
+    Postgres(String),
+}
+
+/// A collector process over a data folder.
+#[derive(Debug)]
+pub struct Collector {
+    data: PathBuf,
+    store: Store,
+    port: u16,
+    running: Option<Running>,
+}
+
+impl Collector {
+    /// Starts one on a free port and waits until it answers.
+    pub fn start(data: &Path, store: Store) -> Result<Self> {
+        std::fs::create_dir_all(data)?;
+        let mut collector = Self { data: data.to_owned(), store, port: free_port()?, running: None };
+        collector.resume()?;
+        Ok(collector)
+    }
+
+    /// Starts the process again on the same port.
+    pub fn resume(&mut self) -> Result<()> {
+        let mut command = self.command(&["serve", "--listen", &self.address()])?;
+        command.env("TENKEN_LOG", std::env::var("TENKEN_LOG").unwrap_or_else(|_| "info".into()));
+        self.running = Some(Running::start(&mut command, &self.log())?);
+        let address = self.address();
+        wait_for("the collector to listen", || {
+            if let Some(status) = self.running.as_mut().map(Running::ended).transpose()?.flatten() {
+                bail!("the collector ended with {status}: {}", self.log_tail());
+            }
+            Ok(std::net::TcpStream::connect(&address).ok())
+        })?;
+        Ok(())
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.running = None;
+    }
+
+    /// Ends it as a service manager does.
+    pub fn stop(&mut self) -> Result<Option<i32>> {
+        self.running.take().map_or(Ok(None), |mut running| running.terminate())
+    }
+
+    /// Whether the process lives.
+    pub fn is_running(&mut self) -> bool {
+        self.running.as_mut().is_some_and(Running::is_running)
+    }
+
+    /// Process id of the server.
+    pub fn id(&self) -> Result<u32> {
+        self.running.as_ref().map(Running::id).context("the collector does not run")
+    }
+
+    /// `127.0.0.1:port`.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Address agents use.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("https://{}", self.address())
+    }
+
+    /// Its data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// A command of the collector program on this one's data.
+    pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Command> {
+        let mut command = collector()?;
+        command.args(args).arg("--data").arg(&self.data);
+        if let Store::Postgres(url) = &self.store {
+            command.args(["--database-url", url]);
+        }
+        Ok(command)
+    }
+
+    /// Runs an administration command with `--format json`.
+    pub fn json<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Value> {
+        json(self.command(args)?.args(["--format", "json"]))
+    }
+
+    /// Makes an enrolment token for `uses` hosts; its text form.
+    pub fn token(&self, uses: u64) -> Result<String> {
+        let made = self.json(&["token", "create", "--uses", &uses.to_string(), "--url", &self.url()])?;
+        Ok(made["token"].as_str().context("token create printed no token")?.to_owned())
+    }
+
+    /// Trust in this collector by a token for `uses` hosts.
+    pub fn trust(&self, uses: u64) -> Result<Trust> {
+        Trust::from_token(&self.token(uses)?)
+    }
+
+    /// A connection with a token made for it.
+    pub async fn connect(&self, trust: &Trust) -> Result<Connection> {
+        Connection::open(&trust.clone().at(&self.address())).await
+    }
+
+    fn log(&self) -> PathBuf {
+        self.data.with_extension("log")
+    }
+
+    /// The end of its log.
+    #[must_use]
+    pub fn log_tail(&self) -> String {
+        let text = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+}
