@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 2 error (with one final line on stderr that says what to do next); commands that
 //! judge have their own. `--format json` prints one JSON document on stdout and nothing else.
 
+mod backup_report;
 mod explain;
 mod host;
 mod inventory;
@@ -35,6 +36,8 @@ enum Command {
     Inventory(inventory::Args),
     /// Say what is collected and why
     Explain(explain::Args),
+    /// Report the result of a backup made by a script of your own
+    BackupReport(backup_report::Args),
 }
 
 /// What every command is told.
@@ -72,13 +75,14 @@ fn dispatch(command: &Command, context: Context) -> anyhow::Result<ExitCode> {
     match command {
         Command::Inventory(args) => inventory::run(args, context),
         Command::Explain(args) => explain::run(args, context),
+        Command::BackupReport(args) => backup_report::run(args, context),
     }
 }
 
 /// Services log their life cycle; commands only what is wrong.
 fn default_level(command: &Command) -> LevelFilter {
     match command {
-        Command::Inventory(_) | Command::Explain(_) => LevelFilter::WARN,
+        Command::Inventory(_) | Command::Explain(_) | Command::BackupReport(_) => LevelFilter::WARN,
     }
 }
 

@@ -1,8 +1,14 @@
 //! Probes: each collects the facts of one subject through [`Sys`]. Knows neither spool nor network.
 
+pub mod backups;
+pub mod firewall;
+#[cfg(test)]
+mod fixture;
+pub mod homes;
 pub mod package;
 pub mod registry;
 pub mod runner;
+pub mod services;
 pub mod software;
 pub mod sources;
 pub mod systemd;

@@ -1,6 +1,12 @@
 //! The only list of probes.
 
-use super::{Probe, software};
+use super::{Probe, backups, firewall, services, software};
 
 /// Every probe, in the order of reports.
-pub static ALL: &[&Probe] = &[&software::PROBE];
+pub static ALL: &[&Probe] = &[
+    &software::PROBE,
+    // One line each, so that additions do not collide.
+    &backups::PROBE,
+    &firewall::PROBE,
+    &services::PROBE,
+];

@@ -10,6 +10,7 @@ mod command;
 mod error;
 mod file;
 mod journal;
+mod owned;
 mod sqlite;
 mod trace;
 mod zone;

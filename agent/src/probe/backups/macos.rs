@@ -1,0 +1,8 @@
+//! Backups of a Mac: not yet collected.
+
+use crate::sys::SysError;
+
+/// Always `Unsupported`, reason `not_yet_collected`.
+pub(super) fn unsupported() -> SysError {
+    SysError::Unsupported { what: "backups".into(), reason: "not_yet_collected".into() }
+}

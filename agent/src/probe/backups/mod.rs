@@ -1,0 +1,136 @@
+//! Backups: jobs, repositories and declared paths, with last attempt, last success, result and
+//! destination class kept apart. Silence is not success, and file times are weak evidence.
+//!
+//! Evidence words: `repository` (the copies themselves, of a repository only this machine writes),
+//! `unit_result`, `status_file`, `product_log`; `file_time` (only the times of files, which a copy or
+//! an upkeep run changes too); `configuration` (set up; nothing is known of any run).
+
+pub mod command_line;
+pub mod destination;
+mod linux;
+pub mod local;
+mod macos;
+pub mod repository;
+pub mod schedule;
+pub mod status_file;
+pub mod tree;
+mod windows;
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use tenken_shared::collected::SourceState;
+use tenken_shared::fact::FactKind;
+use tenken_shared::fact::backups::{BackupAttempt, BackupJob, Backups, BackupsObserved};
+use tenken_shared::text::Text;
+
+use super::homes::Home;
+use super::sources::{Sources, collected};
+use super::{Collection, Probe, ProbeConfig};
+use crate::sys::{Family, Sys};
+
+const KINDS: &[FactKind] = &[FactKind::Backups, FactKind::BackupsObserved];
+
+/// The probe.
+pub static PROBE: Probe = Probe {
+    name: "backups",
+    kinds: KINDS,
+    what: Text::new(
+        "バックアップの設定と実行状況（製品、最終実行・最終成功の日時、結果、世代数、保存先の種別）。対象は restic・Borg・Timeshift・Snapper・rsnapshot、systemd タイマー、ポリシーで指定したパス、backup-report による報告。ファイルの中身やパスワードは収集しません。",
+        "Backup set-up and activity: product, last attempt and last success, result, copies kept, kind of destination. Looks at restic, Borg, Timeshift, Snapper, rsnapshot, systemd timers, paths named by the policy and backup-report. No file contents, no passwords.",
+    ),
+    why: Text::new(
+        "決められた頻度・保存期間・遠隔地保管のとおりにバックアップが取れているかを確かめるため（4-3-4）。",
+        "To see that backups run as often, are kept as long and as far away as the company decided (4-3-4).",
+    ),
+    watch,
+    collect,
+};
+
+fn watch(family: Family) -> &'static [&'static str] {
+    match family {
+        Family::Linux => &[status_file::FOLDER],
+        Family::Windows | Family::Macos => &[],
+    }
+}
+
+fn collect(sys: &Sys, config: &ProbeConfig) -> Vec<Collection> {
+    let at = sys.now();
+    let error = match sys.family() {
+        Family::Linux => {
+            let (backups, observed, states) = linux::collect(sys, &config.policy.backup);
+            let source = "repositories; units; status files; declared paths";
+            return vec![
+                Collection::of(collected(backups, &states), source, at),
+                Collection::of(collected(observed, &states), source, at),
+            ];
+        }
+        Family::Windows => windows::unsupported(),
+        Family::Macos => macos::unsupported(),
+    };
+    KINDS.iter().map(|kind| Collection::missing(*kind, &error, at)).collect()
+}
+
+/// One job with what belongs into the observed fact.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Found {
+    /// The job.
+    pub job: BackupJob,
+    /// Last attempt, whatever came of it.
+    pub last_attempt: Option<Timestamp>,
+    /// Next planned run.
+    pub next_run: Option<Timestamp>,
+    /// A cap cut the look at it short.
+    pub truncated: bool,
+}
+
+/// What is gathered while collecting.
+struct Context {
+    sources: Sources,
+    mounts: destination::Mounts,
+    homes: Vec<Home>,
+    found: Vec<Found>,
+    /// Repositories named somewhere: product and location.
+    locations: BTreeSet<(String, String)>,
+    /// Local repositories already read.
+    seen: BTreeSet<String>,
+}
+
+impl Context {
+    fn new(sys: &Sys) -> Self {
+        Self {
+            sources: Sources::new(),
+            mounts: destination::Mounts::read(sys),
+            homes: vec![],
+            found: vec![],
+            locations: BTreeSet::new(),
+            seen: BTreeSet::new(),
+        }
+    }
+
+    fn note_repositories(&mut self, found: &[command_line::Mention]) {
+        for mention in found {
+            if let Some(location) = &mention.repository {
+                self.locations.insert((mention.product.clone(), location.clone()));
+            }
+        }
+    }
+
+    fn finish(mut self) -> (Backups, BackupsObserved, Vec<SourceState>) {
+        self.found.sort_by(|a, b| (&a.job.product, &a.job.name).cmp(&(&b.job.product, &b.job.name)));
+        self.found.dedup_by(|b, a| (&a.job.product, &a.job.name) == (&b.job.product, &b.job.name));
+        let attempt = |f: &Found| BackupAttempt {
+            product: f.job.product.clone(),
+            name: f.job.name.clone(),
+            last_attempt: f.last_attempt,
+            next_run: f.next_run,
+        };
+        let observed = BackupsObserved { jobs: self.found.iter().map(attempt).collect() };
+        let sources = self.sources.into_vec();
+        let jobs = self.found.into_iter().map(|f| f.job).collect();
+        (Backups { jobs, sources: sources.clone() }, observed, sources)
+    }
+}
+
+#[cfg(test)]
+mod tests;

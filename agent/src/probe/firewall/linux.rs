@@ -1,0 +1,255 @@
+//! Firewall of a Linux machine. What is loaded now decides; under a root folder only what would be
+//! loaded at boot is known, and `active` stays unknown.
+
+use tenken_shared::fact::firewall::{Firewall, FirewallProduct, FirewallProfile};
+
+use super::parse;
+use crate::probe::Collection;
+use crate::probe::sources::{Sources, collected};
+use crate::probe::systemd::Units;
+use crate::sys::{Command, Sys, SysError};
+
+const NFT: [&str; 2] = ["/usr/sbin/nft", "/sbin/nft"];
+const IPTABLES: [(&str, &str); 4] = [
+    ("/usr/sbin/iptables-save", "ip"),
+    ("/usr/sbin/ip6tables-save", "ip6"),
+    ("/usr/sbin/iptables-legacy-save", "ip-legacy"),
+    ("/usr/sbin/ip6tables-legacy-save", "ip6-legacy"),
+];
+
+/// Collects the fact.
+pub(super) fn collect(sys: &Sys) -> Collection {
+    let mut sources = Sources::new();
+    let units = Units::load(sys).inspect_err(|e| sources.error("systemd", e)).unwrap_or_default();
+    let loaded = loaded(sys, &mut sources);
+    let mut products = Vec::new();
+    products.extend(nftables(sys, &units, &mut sources, loaded.nft));
+    products.extend(iptables(&units, loaded.iptables));
+    products.extend(firewalld(sys, &units, &mut sources));
+    products.extend(ufw(sys, &units, &mut sources));
+    let body = Firewall { active: loaded.active, products, sources: sources.into_vec() };
+    let states = body.sources.clone();
+    Collection::of(
+        collected(body, &states),
+        "nft; iptables-save; /etc/nftables.conf; ufw; firewalld",
+        sys.now(),
+    )
+}
+
+/// What the kernel holds now.
+#[derive(Debug, Default)]
+struct Loaded {
+    active: Option<bool>,
+    nft: Option<Vec<FirewallProfile>>,
+    iptables: Option<Vec<FirewallProfile>>,
+}
+
+/// Asks nft first (it also shows rules loaded by iptables-nft), then the iptables tools. "Nothing
+/// loaded" needs an answer: tools that are missing or refused leave it unknown.
+fn loaded(sys: &Sys, sources: &mut Sources) -> Loaded {
+    let mut out = Loaded::default();
+    match run(sys, &NFT, &["-j", "list", "ruleset"]) {
+        Ok(bytes) => match parse::nft_ruleset(&bytes) {
+            Ok(profiles) => {
+                sources.known("nft list ruleset", profiles.len());
+                out.nft = Some(profiles);
+            }
+            Err(detail) => sources.error("nft list ruleset", &SysError::malformed("nft", detail)),
+        },
+        Err(error) => sources.error("nft list ruleset", &error),
+    }
+    for (program, family) in IPTABLES {
+        match run(sys, &[program], &[]) {
+            Ok(bytes) => {
+                let profile = parse::iptables_save(&String::from_utf8_lossy(&bytes), family);
+                sources.known(program, usize::from(profile.is_some()));
+                out.iptables.get_or_insert_default().extend(profile);
+            }
+            Err(error) => sources.error(program, &error),
+        }
+    }
+    let answers: Vec<&FirewallProfile> = out.nft.iter().chain(&out.iptables).flatten().collect();
+    out.active = if answers.iter().any(|p| parse::filters(p)) {
+        Some(true)
+    } else if out.nft.is_some() || legacy_tables_empty(sys) {
+        Some(false)
+    } else {
+        None
+    };
+    out
+}
+
+/// The kernel names the legacy tables in use; together with no nft table support there is no filter.
+fn legacy_tables_empty(sys: &Sys) -> bool {
+    let names = ["/proc/net/ip_tables_names", "/proc/net/ip6_tables_names"];
+    let nft_loaded = sys.read_text("/proc/modules").map_or(true, |m| m.contains("nf_tables"));
+    sys.is_live()
+        && !nft_loaded
+        && names.iter().all(|p| match sys.read_text(p) {
+            Ok(text) => text.trim().is_empty(),
+            Err(SysError::Absent { .. }) => false,
+            Err(_) => false,
+        })
+}
+
+fn run(sys: &Sys, programs: &[&str], args: &[&str]) -> Result<Vec<u8>, SysError> {
+    let mut last = None;
+    for program in programs {
+        match sys.command(&Command::new(program).args(args)) {
+            Ok(output) if output.code == Some(0) => return Ok(output.stdout),
+            Ok(output) => {
+                let stderr = String::from_utf8_lossy(&output.stderr);
+                let denied =
+                    ["not permitted", "ermission denied", "must be root"].iter().any(|w| stderr.contains(w));
+                last = Some(if denied {
+                    SysError::Denied { what: (*program).into() }
+                } else {
+                    SysError::Failed {
+                        what: (*program).into(),
+                        reason: "command_failed".into(),
+                        detail: output.code.map_or_else(|| "signal".into(), |c| c.to_string()),
+                    }
+                });
+            }
+            Err(error @ SysError::Absent { .. }) => drop(last.get_or_insert(error)),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| SysError::Absent { what: "no program".into() }))
+}
+
+fn active_of(profiles: Option<&Vec<FirewallProfile>>) -> Option<bool> {
+    profiles.map(|p| p.iter().any(parse::filters))
+}
+
+fn nftables(
+    sys: &Sys,
+    units: &Units,
+    sources: &mut Sources,
+    loaded: Option<Vec<FirewallProfile>>,
+) -> Option<FirewallProduct> {
+    let config = sources.optional_text(sys, "/etc/nftables.conf");
+    let enabled = units.is_enabled("nftables.service");
+    if config.is_none() && enabled.is_none() && loaded.as_ref().is_none_or(Vec::is_empty) {
+        return None;
+    }
+    Some(FirewallProduct {
+        name: "nftables".into(),
+        enabled,
+        active: active_of(loaded.as_ref()),
+        profiles: loaded.unwrap_or_default(),
+    })
+}
+
+fn iptables(units: &Units, loaded: Option<Vec<FirewallProfile>>) -> Option<FirewallProduct> {
+    let services = ["netfilter-persistent.service", "iptables.service", "iptables-restore.service"];
+    let enabled = services.iter().filter_map(|s| units.is_enabled(s)).max();
+    if enabled.is_none() && loaded.as_ref().is_none_or(Vec::is_empty) {
+        return None;
+    }
+    Some(FirewallProduct {
+        name: "iptables".into(),
+        enabled,
+        active: active_of(loaded.as_ref()),
+        profiles: loaded.unwrap_or_default(),
+    })
+}
+
+fn firewalld(sys: &Sys, units: &Units, sources: &mut Sources) -> Option<FirewallProduct> {
+    let enabled = units.is_enabled("firewalld.service");
+    let config = sources.optional_text(sys, "/etc/firewalld/firewalld.conf");
+    if enabled.is_none() && config.is_none() {
+        return None;
+    }
+    let settings = parse::shell_settings(&config.unwrap_or_default());
+    let zone =
+        settings.get("DefaultZone").filter(|z| !z.contains(['/', '.'])).map_or("public", String::as_str);
+    let file = [format!("/etc/firewalld/zones/{zone}.xml"), format!("/usr/lib/firewalld/zones/{zone}.xml")];
+    let xml = file.iter().find_map(|path| sources.optional_text(sys, path));
+    Some(FirewallProduct {
+        name: "firewalld".into(),
+        enabled,
+        active: process_runs(sys, "firewalld"),
+        profiles: xml.map(|xml| parse::firewalld_zone(zone, &xml)).into_iter().collect(),
+    })
+}
+
+/// Whether a process of that name runs; `None` under a root folder.
+fn process_runs(sys: &Sys, name: &str) -> Option<bool> {
+    sys.is_live().then_some(())?;
+    let processes = sys.list("/proc").ok()?;
+    let mut pids = processes.iter().filter(|e| e.name.bytes().all(|b| b.is_ascii_digit()));
+    Some(
+        pids.any(
+            |p| matches!(sys.read_line(&format!("/proc/{}/comm", p.name)), Ok(Some(comm)) if comm == name),
+        ),
+    )
+}
+
+fn ufw(sys: &Sys, units: &Units, sources: &mut Sources) -> Option<FirewallProduct> {
+    let config = parse::shell_settings(&sources.optional_text(sys, "/etc/ufw/ufw.conf")?);
+    let defaults = sources.optional_text(sys, "/etc/default/ufw").unwrap_or_default();
+    let on = config.get("ENABLED").map(|v| v.eq_ignore_ascii_case("yes"));
+    let rules = ["/etc/ufw/user.rules", "/etc/ufw/user6.rules"];
+    let texts: Vec<String> = rules.iter().filter_map(|p| sources.optional_text(sys, p)).collect();
+    let unit = units.is_enabled("ufw.service");
+    Some(FirewallProduct {
+        name: "ufw".into(),
+        enabled: match (on, unit) {
+            (Some(false), _) | (_, Some(false)) => Some(false),
+            (Some(true), Some(true)) => Some(true),
+            _ => None,
+        },
+        active: if on == Some(false) { Some(false) } else { None },
+        profiles: vec![FirewallProfile {
+            name: "input".into(),
+            enabled: on,
+            default_inbound: parse::shell_settings(&defaults)
+                .get("DEFAULT_INPUT_POLICY")
+                .map(|p| p.to_ascii_lowercase()),
+            rules: (!texts.is_empty()).then(|| texts.iter().map(|t| parse::ufw_rules(t)).sum()),
+        }],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use tenken_shared::collected::Status;
+
+    use super::super::PROBE;
+    use super::*;
+    use crate::probe::ProbeConfig;
+    use crate::probe::fixture::{Fixture, body};
+
+    #[test]
+    fn under_a_root_nothing_is_known_to_be_active() {
+        let fixture = Fixture::empty();
+        fixture
+            .write("etc/ufw/ufw.conf", "ENABLED=yes\n")
+            .write("etc/default/ufw", "DEFAULT_INPUT_POLICY=\"DROP\"\n");
+        fixture.write("etc/ufw/user.rules", "### tuple ### allow any 22 0.0.0.0/0 any 0.0.0.0/0 in\n");
+        let fact = fixture.collect::<Firewall>(&PROBE, &ProbeConfig::default());
+        assert_eq!(fact.status(), Status::Known, "{:?}", fact.reason());
+        let firewall = body(fact);
+        assert_eq!(firewall.active, None);
+        let ufw = &firewall.products[0];
+        assert_eq!((ufw.name.as_str(), ufw.enabled, ufw.active), ("ufw", None, None));
+        assert_eq!(ufw.profiles[0].default_inbound.as_deref(), Some("drop"));
+        assert_eq!(ufw.profiles[0].rules, Some(1));
+    }
+
+    #[test]
+    fn a_firewall_switched_off_is_not_enabled() {
+        let fixture = Fixture::empty();
+        fixture.write("etc/ufw/ufw.conf", "ENABLED=no\n");
+        let firewall = body(fixture.collect::<Firewall>(&PROBE, &ProbeConfig::default()));
+        assert_eq!((firewall.products[0].enabled, firewall.products[0].active), (Some(false), Some(false)));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn live_machine_gives_a_body() {
+        let record = collect(&Sys::live()).record;
+        assert!(record.content.status.has_body(), "{record:?}");
+    }
+}

@@ -1,0 +1,8 @@
+//! `firewall` of a Mac: not yet collected.
+
+use crate::sys::SysError;
+
+/// Always `Unsupported`, reason `not_yet_collected`.
+pub(super) fn unsupported() -> SysError {
+    SysError::Unsupported { what: "firewall".into(), reason: "not_yet_collected".into() }
+}

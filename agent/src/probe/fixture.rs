@@ -1,0 +1,130 @@
+//! Fixtures for probe tests: a machine's files copied to a folder of their own, so that a test can set
+//! file times and break things.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use jiff::Timestamp;
+use tenken_shared::fact::FactBody;
+
+use super::{Probe, ProbeConfig};
+use crate::sys::Sys;
+
+/// A copied fixture; removed when dropped.
+pub struct Fixture {
+    dir: tempfile::TempDir,
+    as_of: Timestamp,
+}
+
+impl Fixture {
+    /// A folder with only `etc`, judged as of 2026-11-23.
+    pub fn empty() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("etc")).unwrap();
+        Self { dir, as_of: "2026-11-23T00:00:00Z".parse().unwrap() }
+    }
+
+    /// A copy of `agent/fixtures/<name>`.
+    pub fn of(name: &str) -> Self {
+        let fixture = Self::empty();
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name), fixture.dir.path());
+        fixture
+    }
+
+    /// Path of a file of the machine.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.dir.path().join(path.trim_start_matches('/'))
+    }
+
+    /// Writes a file, with the folders above it.
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) -> &Self {
+        let path = self.path(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+        self
+    }
+
+    /// Makes a folder.
+    pub fn folder(&self, path: &str) -> &Self {
+        std::fs::create_dir_all(self.path(path)).unwrap();
+        self
+    }
+
+    /// Makes a symbolic link.
+    #[cfg(unix)]
+    pub fn link(&self, path: &str, target: &str) -> &Self {
+        let path = self.path(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(target, path).unwrap();
+        self
+    }
+
+    /// Sets the time of a file, or of every file below a folder.
+    pub fn touch(&self, path: &str, at: &str) -> &Self {
+        let at: Timestamp = at.parse().unwrap();
+        set_times(&self.path(path), UNIX_EPOCH + Duration::from_secs(at.as_second() as u64));
+        self
+    }
+
+    /// The machine.
+    pub fn sys(&self) -> Sys {
+        Sys::at_root(self.dir.path(), Some(self.as_of)).unwrap()
+    }
+
+    /// Runs a probe and gives the fact of type `T`, whatever its state.
+    pub fn collect<T: FactBody>(
+        &self,
+        probe: &Probe,
+        config: &ProbeConfig,
+    ) -> tenken_shared::collected::Collected<T> {
+        let given = (probe.collect)(&self.sys(), config);
+        let kinds: Vec<_> = given.iter().map(|c| c.kind).collect();
+        assert_eq!(kinds, probe.kinds, "each kind exactly once");
+        given.iter().find(|c| c.kind == T::KIND).unwrap().record.typed::<T>()
+    }
+}
+
+/// The body of a known or partial fact.
+pub fn body<T: Clone + std::fmt::Debug>(collected: tenken_shared::collected::Collected<T>) -> T {
+    collected.value().cloned().unwrap_or_else(|| panic!("{:?}", collected.reason()))
+}
+
+/// Folder of the outside corpus, or `None` with a line that says so.
+pub fn corpus(kind: &str) -> Option<PathBuf> {
+    let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus");
+    let folder = std::env::var_os("TENKEN_CORPUS").map_or(default, PathBuf::from).join(kind);
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    eprintln!("skipped: no outside corpus for {kind}");
+    None
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            std::fs::create_dir_all(&target).unwrap();
+            copy(&entry.path(), &target);
+        } else if kind.is_symlink() {
+            #[cfg(unix)]
+            std::os::unix::fs::symlink(std::fs::read_link(entry.path()).unwrap(), target).unwrap();
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn set_times(path: &Path, at: std::time::SystemTime) {
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).unwrap() {
+            set_times(&entry.unwrap().path(), at);
+        }
+    }
+    #[cfg(unix)]
+    std::fs::File::open(path).unwrap().set_modified(at).unwrap();
+    #[cfg(not(unix))]
+    std::fs::File::options().write(true).open(path).unwrap().set_modified(at).unwrap();
+}
