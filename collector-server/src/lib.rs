@@ -1,5 +1,6 @@
 //! Collector: receives signed reports, stores them, judges hosts, answers questions, freezes evidence.
 
+pub mod evaluate;
 pub mod export;
 pub mod http;
 pub mod rate;

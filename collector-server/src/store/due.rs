@@ -38,6 +38,15 @@ pub fn settle(tx: &mut (dyn Tx + '_), taken: &Due, next: Timestamp, reason: &str
     Ok(changed > 0)
 }
 
+/// Takes away the mark of a host that is not judged any more.
+pub fn forget(tx: &mut (dyn Tx + '_), taken: &Due) -> Result<()> {
+    tx.execute(
+        "delete from due where org_id = ?1 and host_id = ?2 and due_at = ?3",
+        params![taken.at.org, taken.at.host, taken.due_at],
+    )?;
+    Ok(())
+}
+
 impl Store {
     /// Up to `limit` hosts due at `now`, longest due first. They stay marked until settled.
     pub async fn due_hosts(&self, now: Timestamp, limit: u32) -> Result<Vec<Due>> {

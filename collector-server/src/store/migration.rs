@@ -27,6 +27,7 @@ macro_rules! migrations {
 
 migrations! {
     1 "0001_core";
+    2 "0002_judgement";
     3 "0003_admin";
 }
 

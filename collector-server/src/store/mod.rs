@@ -8,12 +8,14 @@
 //! A closure may be run again from its start when the engine asks for it (a serialisation conflict), so
 //! it must not keep effects of its own beside the transaction.
 
+pub mod answer;
 pub mod audit;
 pub mod db;
 pub mod due;
 mod error;
 pub mod fact;
 pub mod host;
+pub mod judgement;
 pub mod migration;
 pub mod policy;
 mod postgres;

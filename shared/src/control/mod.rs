@@ -8,6 +8,7 @@ mod backup;
 pub mod date;
 #[cfg(test)]
 mod fixture;
+mod history;
 mod inventory;
 mod malware;
 mod media;
@@ -17,6 +18,8 @@ mod rule;
 mod sentence;
 mod software;
 mod volume;
+
+pub use history::{History, Sighting, job_key, update_key};
 
 use jiff::Timestamp;
 
@@ -53,44 +56,6 @@ pub struct HostLabel<'a> {
     pub name: &'a str,
     /// Group, where it has one.
     pub group: Option<&'a str>,
-}
-
-/// What earlier inventories of the host showed, as far as controls need it.
-#[derive(Debug, Clone, PartialEq, Default, serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-pub struct History {
-    /// Pending updates by [`update_key`]: when first seen, and when last known not to be pending.
-    pub updates: std::collections::BTreeMap<String, Sighting>,
-    /// Backup jobs by [`job_key`]: since when they are known.
-    pub backup_jobs: std::collections::BTreeMap<String, Timestamp>,
-    /// Since when a restart has been pending without a break.
-    pub restart_pending_since: Option<Timestamp>,
-    /// When the host last reported.
-    pub last_report_at: Option<Timestamp>,
-    /// When the host first reported.
-    pub first_report_at: Option<Timestamp>,
-}
-
-/// When something was first seen.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Sighting {
-    /// First inventory that showed it.
-    pub first_seen: Timestamp,
-    /// Latest inventory before it whose complete, fresh list did not show it: it was released after the
-    /// metadata of that moment.
-    pub not_before: Option<Timestamp>,
-}
-
-/// Key of one pending update in [`History::updates`].
-#[must_use]
-pub fn update_key(package: Option<&str>, id: &str, candidate: Option<&str>) -> String {
-    format!("{}|{}", package.unwrap_or(id), candidate.unwrap_or(id))
-}
-
-/// Key of one backup job in [`History::backup_jobs`].
-#[must_use]
-pub fn job_key(product: &str, name: &str) -> String {
-    format!("{product}|{name}")
 }
 
 /// A rule with a stable id.

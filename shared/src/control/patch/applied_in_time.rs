@@ -178,7 +178,7 @@ mod tests {
 
     fn sighted(world: &mut World, not_before: Option<&str>, first_seen: &str) {
         let key = update_key(Some("openssl"), "openssl=3.5.4", Some("3.5.4"));
-        let sighting = Sighting { first_seen: at(first_seen), not_before: not_before.map(at) };
+        let sighting = Sighting { first_seen: at(first_seen), not_before: not_before.map(at), gone_at: None };
         world.history.updates.insert(key, sighting);
     }
 

@@ -1,0 +1,164 @@
+//! Judges hosts that are due: reads each inventory once, runs all controls in memory, writes only what
+//! changed, and sets the next moment. Knows no HTTP and no SQL.
+//!
+//! A host is due when its facts changed, when an outcome's validity ends, when policy, catalogue or
+//! controls changed, and once a day. One collector at a time holds the lease of this job; should two
+//! judge the same host after all, both write the same findings.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use tenken_shared::catalog::{Catalog, SupportCatalog};
+use tenken_shared::control::{self, Context, History, HostLabel};
+use tenken_shared::policy::PolicyEnvelope;
+
+use crate::store::due::Due;
+use crate::store::judgement::{self, Judgement};
+use crate::store::{Result, Store, Tx, fact, host, policy};
+
+/// Hosts per transaction.
+const BATCH: u32 = 50;
+/// How long a collector may hold the job without renewing.
+const LEASE: SignedDuration = SignedDuration::from_secs(120);
+/// Name of the job.
+const JOB: &str = "evaluate";
+/// Setting that remembers which controls judged last.
+const CONTROLS_SETTING: &str = "evaluate.controls";
+/// Name of the end-of-support catalogue in the store.
+pub const SUPPORT_CATALOG: &str = "support";
+
+/// What one round did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Round {
+    /// Hosts judged.
+    pub judged: u64,
+    /// Of these, hosts with a changed finding.
+    pub changed: u64,
+    /// Another collector holds the job.
+    pub held_elsewhere: bool,
+}
+
+/// The catalogues in use, and the version of the support catalogue (0: the one built in).
+pub async fn catalogs(store: &Store) -> Result<(Catalog, i64)> {
+    let Some(stored) = store.catalog(SUPPORT_CATALOG).await? else {
+        return Ok((Catalog::embedded().clone(), 0));
+    };
+    let support = SupportCatalog::parse(&stored.document)
+        .map_err(|e| crate::store::StoreError::Damaged(format!("catalogue {SUPPORT_CATALOG}: {e}")))?;
+    // A newer program may bring newer data than what was once imported.
+    let embedded = Catalog::embedded();
+    if embedded.support.compiled_at > support.compiled_at {
+        return Ok((embedded.clone(), 0));
+    }
+    Ok((Catalog { support }, stored.version))
+}
+
+/// Judges every host that is due at `now`. `holder` names this collector.
+pub async fn round(store: &Store, holder: &str, now: Timestamp) -> Result<Round> {
+    let mut done = Round::default();
+    if !lease(store, holder, now).await? {
+        return Ok(Round { held_elsewhere: true, ..done });
+    }
+    mark_changed_controls(store, now).await?;
+    let (catalog, catalog_version) = catalogs(store).await?;
+    let mut after = None;
+    loop {
+        let due = store.due_hosts(now, BATCH).await?;
+        // A host that could not be settled must not hold the round up for ever.
+        if due.is_empty() || after.as_ref() == Some(&due) {
+            break;
+        }
+        let (judged, changed) = batch(store, due.clone(), catalog.clone(), catalog_version, now).await?;
+        done.judged += judged;
+        done.changed += changed;
+        after = Some(due);
+        if !lease(store, holder, Timestamp::now()).await? {
+            return Ok(Round { held_elsewhere: true, ..done });
+        }
+    }
+    store.finish_job(JOB, holder, now).await?;
+    Ok(done)
+}
+
+async fn lease(store: &Store, holder: &str, now: Timestamp) -> Result<bool> {
+    let until = now.saturating_add(LEASE).unwrap_or(Timestamp::MAX);
+    store.lease(JOB, holder, now, until).await
+}
+
+/// Marks all hosts due when this program's controls or built-in catalogue are not those that judged last.
+async fn mark_changed_controls(store: &Store, now: Timestamp) -> Result<()> {
+    let own = controls_print();
+    if store.setting(CONTROLS_SETTING).await?.as_deref() == Some(own.as_str()) {
+        return Ok(());
+    }
+    for org in store.organisations().await? {
+        store.mark_all_due(org.number, now, "controls").await?;
+    }
+    store.set_setting(CONTROLS_SETTING, &own).await
+}
+
+/// Which rules and data this program judges by.
+#[must_use]
+pub fn controls_print() -> String {
+    let controls: Vec<_> = control::ALL.iter().map(|c| format!("{}:{}", c.id, c.version)).collect();
+    let text = format!("{} {}", controls.join(" "), Catalog::embedded().support.version);
+    tenken_shared::ids::Digest::of(text.as_bytes()).to_string()
+}
+
+/// Judges some hosts in one transaction.
+async fn batch(
+    store: &Store,
+    due: Vec<Due>,
+    catalog: Catalog,
+    catalog_version: i64,
+    now: Timestamp,
+) -> Result<(u64, u64)> {
+    store
+        .write(move |tx| {
+            let mut policies: BTreeMap<i64, PolicyEnvelope> = BTreeMap::new();
+            let (mut judged, mut changed) = (0, 0);
+            for one in &due {
+                if !policies.contains_key(&one.at.org) {
+                    policies.insert(one.at.org, policy::current(tx, one.at.org)?);
+                }
+                let Some(policy) = policies.get(&one.at.org) else { continue };
+                let judgement = judge(tx, one, policy, (&catalog, catalog_version), now)?;
+                match judgement {
+                    Some(judgement) => {
+                        judged += 1;
+                        changed += u64::from(judgement::write(tx, &judgement)?);
+                    }
+                    None => crate::store::due::forget(tx, one)?,
+                }
+            }
+            Ok((judged, changed))
+        })
+        .await
+}
+
+/// Judges one host; `None` where there is nothing to judge any more.
+fn judge(
+    tx: &mut (dyn Tx + '_),
+    due: &Due,
+    envelope: &PolicyEnvelope,
+    (catalog, catalog_version): (&Catalog, i64),
+    now: Timestamp,
+) -> Result<Option<Judgement>> {
+    let Some(host) = host::get(tx, due.at)?.filter(|h| h.state.reports()) else { return Ok(None) };
+    let inventory = fact::inventory(tx, due.at, None)?;
+    let mut history: History = judgement::kept(tx, due.at)?.map(|k| k.history).unwrap_or_default();
+    history.absorb(&inventory, SignedDuration::from_millis(host.offset_ms), now);
+    history.first_report_at = host.first_report_at;
+    let label = HostLabel { id: host.id.as_str(), name: &host.hostname, group: host.group.as_deref() };
+    let context = Context {
+        inventory: &inventory,
+        history: &history,
+        policy: &envelope.policy,
+        catalog,
+        now,
+        host: label,
+    };
+    let verdicts = control::judge(&context);
+    let policy_version = i64::try_from(envelope.version).unwrap_or(i64::MAX);
+    Ok(Some(Judgement { due: due.clone(), verdicts, history, policy_version, catalog_version, now }))
+}

@@ -1,0 +1,509 @@
+//! Judgements: the findings of each host with their evidence and continuity, and what a roll-up needs.
+//!
+//! The findings of a host with all evidence are one compressed document; rows in `finding` repeat what
+//! lists search. Nothing is written where nothing changed but the time of judging.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use tenken_shared::canonical;
+use tenken_shared::control::{self, History};
+use tenken_shared::criterion::{Coverage, CriterionResult, HostVerdicts, Scope, roll_up};
+use tenken_shared::finding::{Finding, Outcome, Verdict};
+use tenken_shared::ids::Digest;
+
+use super::db::params;
+use super::due::{self, Due};
+use super::host::HostRef;
+use super::{Result, Row, Store, StoreError, Tx, answer, policy};
+
+/// Hosts are judged at least this often, whatever their findings say.
+pub const SAFETY_NET: SignedDuration = SignedDuration::from_hours(24);
+/// Largest judgement or history after decompression, bytes.
+const MAX_BYTES: usize = 16 * 1024 * 1024;
+
+/// What is kept of the last judgement of a host.
+#[derive(Debug, Clone)]
+pub struct Kept {
+    /// Since when these very findings stand.
+    pub recorded_from: Timestamp,
+    /// When the host was judged last.
+    pub judged_at: Timestamp,
+    /// Digest of the canonical findings.
+    pub digest: Digest,
+    /// Findings, by the order of the controls.
+    pub findings: Vec<Finding>,
+    /// What earlier inventories showed.
+    pub history: History,
+    bytes: Vec<u8>,
+    history_bytes: Vec<u8>,
+    pinned: bool,
+}
+
+/// A new judgement of a host.
+#[derive(Debug, Clone)]
+pub struct Judgement {
+    /// What the collector took as due.
+    pub due: Due,
+    /// Verdicts by control, in the order of the controls.
+    pub verdicts: Vec<(&'static control::Control, Verdict)>,
+    /// History after the inventory was absorbed.
+    pub history: History,
+    /// Policy judged by.
+    pub policy_version: i64,
+    /// Catalogue judged by; 0 is the one built in.
+    pub catalog_version: i64,
+    /// When.
+    pub now: Timestamp,
+}
+
+pub(super) fn pack(value: &impl serde::Serialize) -> Result<(Digest, Vec<u8>)> {
+    let plain = canonical::to_bytes(value).map_err(|e| StoreError::Statement(e.to_string()))?;
+    let bytes = zstd::bulk::compress(&plain, 3).map_err(|e| StoreError::Statement(e.to_string()))?;
+    Ok((Digest::of(&plain), bytes))
+}
+
+pub(super) fn unpack<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let damaged = |e: &dyn std::fmt::Display| StoreError::Damaged(format!("judgement: {e}"));
+    let plain = zstd::bulk::decompress(bytes, MAX_BYTES).map_err(|e| damaged(&e))?;
+    serde_json::from_slice(&plain).map_err(|e| damaged(&e))
+}
+
+fn read_kept(row: &Row) -> Result<Kept> {
+    let (bytes, history_bytes) = (row.bytes(3)?.to_vec(), row.bytes(4)?.to_vec());
+    Ok(Kept {
+        recorded_from: row.time(0)?,
+        judged_at: row.time(1)?,
+        digest: row.digest(2)?,
+        findings: unpack(&bytes)?,
+        history: unpack(&history_bytes)?,
+        bytes,
+        history_bytes,
+        pinned: row.flag(5)?,
+    })
+}
+
+/// The last judgement of a host.
+pub fn kept(tx: &mut (dyn Tx + '_), at: HostRef) -> Result<Option<Kept>> {
+    tx.one(
+        "select recorded_from, judged_at, digest, bytes, history, pinned from judgement \
+         where org_id = ?1 and host_id = ?2",
+        params![at.org, at.host],
+        read_kept,
+    )
+}
+
+/// The findings a snapshot names, by the moment since which they stood.
+pub(super) fn pinned(
+    tx: &mut (dyn Tx + '_),
+    at: HostRef,
+    recorded_from: Timestamp,
+) -> Result<Option<Vec<Finding>>> {
+    let bytes = tx.one(
+        "select bytes from judgement where org_id = ?1 and host_id = ?2 and recorded_from = ?3 \
+         union all \
+         select bytes from judgement_past where org_id = ?1 and host_id = ?2 and recorded_from = ?3",
+        params![at.org, at.host, recorded_from],
+        |row| Ok(row.bytes(0)?.to_vec()),
+    )?;
+    bytes.map(|b| unpack(&b)).transpose()
+}
+
+/// Joins a verdict with what stood before.
+fn continued(
+    control: &control::Control,
+    verdict: Verdict,
+    before: Option<&Finding>,
+    now: Timestamp,
+) -> Finding {
+    let (first_seen, resolved_at) = match before {
+        Some(b) if b.verdict.outcome == verdict.outcome => (b.first_seen, b.resolved_at),
+        Some(b) => (now, resolved(b, verdict.outcome, now)),
+        None => (now, None),
+    };
+    Finding {
+        control: control.id.to_owned(),
+        control_version: control.version,
+        criteria: control.criteria.iter().map(|&c| c.to_owned()).collect(),
+        verdict,
+        first_seen,
+        last_seen: now,
+        resolved_at,
+    }
+}
+
+/// When the last failure ended: only what is known to hold again has ended.
+fn resolved(before: &Finding, outcome: Outcome, now: Timestamp) -> Option<Timestamp> {
+    match (before.verdict.outcome, outcome) {
+        (_, Outcome::Fail) => None,
+        (Outcome::Fail, Outcome::Pass | Outcome::NotApplicable) => Some(now),
+        _ => before.resolved_at,
+    }
+}
+
+/// Whether a finding says something else than before; when evidence was confirmed is not something else.
+fn differs(before: &Finding, after: &Finding) -> bool {
+    let evidence = |f: &Finding| {
+        f.verdict
+            .evidence
+            .iter()
+            .map(|e| (e.kind.clone(), e.field.clone(), e.value.clone(), e.source.clone()))
+            .collect::<Vec<_>>()
+    };
+    before.verdict.outcome != after.verdict.outcome
+        || before.verdict.message != after.verdict.message
+        || before.control_version != after.control_version
+        || before.criteria != after.criteria
+        || evidence(before) != evidence(after)
+}
+
+/// Writes a judgement. Answers whether any finding changed.
+pub fn write(tx: &mut (dyn Tx + '_), judgement: &Judgement) -> Result<bool> {
+    let (at, now) = (judgement.due.at, judgement.now);
+    let before = kept(tx, at)?;
+    let old: BTreeMap<&str, &Finding> =
+        before.iter().flat_map(|k| &k.findings).map(|f| (f.control.as_str(), f)).collect();
+    let findings: Vec<Finding> = judgement
+        .verdicts
+        .iter()
+        .map(|(control, verdict)| continued(control, verdict.clone(), old.get(control.id).copied(), now))
+        .collect();
+    let horizon = now.saturating_add(SAFETY_NET).unwrap_or(Timestamp::MAX);
+    let next =
+        findings.iter().filter_map(|f| f.verdict.valid_until).chain([horizon]).min().unwrap_or(horizon);
+    let changed = before.is_none()
+        || old.len() != findings.len()
+        || findings.iter().any(|f| old.get(f.control.as_str()).is_none_or(|b| differs(b, f)));
+    // What is stored must not say that it lapses before it is looked at again.
+    let lapses = |b: &Finding| b.verdict.valid_until.is_some_and(|until| until <= horizon);
+    let renewed = findings.iter().any(|f| {
+        old.get(f.control.as_str())
+            .is_some_and(|b| b.verdict.valid_until != f.verdict.valid_until && lapses(b))
+    });
+    let (_, history) = pack(&judgement.history)?;
+    if changed || renewed {
+        replace(tx, judgement, before.as_ref(), &findings, &history)?;
+    } else {
+        touch(tx, judgement, before.as_ref(), &history)?;
+    }
+    let reason = if next < horizon { "valid_until" } else { "daily" };
+    due::settle(tx, &judgement.due, next, reason)?;
+    Ok(changed)
+}
+
+fn touch(tx: &mut (dyn Tx + '_), judgement: &Judgement, before: Option<&Kept>, history: &[u8]) -> Result<()> {
+    let at = judgement.due.at;
+    let numbers = (judgement.policy_version, judgement.catalog_version);
+    tx.execute(
+        "update judgement set judged_at = ?3, policy_version = ?4, catalog_version = ?5 \
+         where org_id = ?1 and host_id = ?2",
+        params![at.org, at.host, judgement.now, numbers.0, numbers.1],
+    )?;
+    if before.is_none_or(|b| b.history_bytes != history) {
+        tx.execute(
+            "update judgement set history = ?3 where org_id = ?1 and host_id = ?2",
+            params![at.org, at.host, history],
+        )?;
+    }
+    Ok(())
+}
+
+fn replace(
+    tx: &mut (dyn Tx + '_),
+    judgement: &Judgement,
+    before: Option<&Kept>,
+    findings: &[Finding],
+    history: &[u8],
+) -> Result<()> {
+    let (at, now) = (judgement.due.at, judgement.now);
+    if let Some(old) = before.filter(|b| b.pinned) {
+        tx.execute(
+            "insert into judgement_past (org_id, host_id, recorded_from, recorded_to, digest, bytes) \
+             values (?1, ?2, ?3, ?4, ?5, ?6) on conflict (org_id, host_id, recorded_from) do nothing",
+            params![at.org, at.host, old.recorded_from, now, &old.digest, &old.bytes],
+        )?;
+    }
+    // A judgement within the same millisecond must not pass for the one a snapshot names.
+    let from = before.map_or(now, |b| {
+        now.max(b.recorded_from.saturating_add(SignedDuration::from_millis(1)).unwrap_or(now))
+    });
+    let (digest, bytes) = pack(&findings)?;
+    tx.execute(
+        "insert into judgement (org_id, host_id, recorded_from, judged_at, policy_version, catalog_version, \
+         digest, bytes, history, pinned) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0) \
+         on conflict (org_id, host_id) do update set recorded_from = excluded.recorded_from, \
+         judged_at = excluded.judged_at, policy_version = excluded.policy_version, \
+         catalog_version = excluded.catalog_version, digest = excluded.digest, bytes = excluded.bytes, \
+         history = excluded.history, pinned = 0",
+        params![
+            at.org,
+            at.host,
+            from,
+            now,
+            judgement.policy_version,
+            judgement.catalog_version,
+            &digest,
+            &bytes,
+            history
+        ],
+    )?;
+    let old: BTreeMap<&str, &Finding> =
+        before.iter().flat_map(|k| &k.findings).map(|f| (f.control.as_str(), f)).collect();
+    for finding in findings {
+        write_row(tx, at, finding, old.get(finding.control.as_str()).copied(), now)?;
+    }
+    for gone in old.values().filter(|b| !findings.iter().any(|f| f.control == b.control)) {
+        end(tx, at, gone, now)?;
+        tx.execute(
+            "delete from finding where org_id = ?1 and host_id = ?2 and control = ?3",
+            params![at.org, at.host, &gone.control],
+        )?;
+    }
+    Ok(())
+}
+
+fn write_row(
+    tx: &mut (dyn Tx + '_),
+    at: HostRef,
+    finding: &Finding,
+    before: Option<&Finding>,
+    now: Timestamp,
+) -> Result<()> {
+    let same = |b: &Finding| !differs(b, finding) && b.verdict.valid_until == finding.verdict.valid_until;
+    if before.is_some_and(same) {
+        return Ok(());
+    }
+    if let Some(old) = before.filter(|b| b.verdict.outcome != finding.verdict.outcome) {
+        end(tx, at, old, now)?;
+    }
+    let message = message_text(finding)?;
+    tx.execute(
+        "insert into finding (org_id, host_id, control, control_version, outcome, message, valid_until, \
+         first_seen, last_seen, resolved_at) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+         on conflict (org_id, host_id, control) do update set control_version = excluded.control_version, \
+         outcome = excluded.outcome, message = excluded.message, valid_until = excluded.valid_until, \
+         first_seen = excluded.first_seen, last_seen = excluded.last_seen, resolved_at = excluded.resolved_at",
+        params![
+            at.org,
+            at.host,
+            &finding.control,
+            finding.control_version,
+            finding.verdict.outcome.as_str(),
+            &message,
+            finding.verdict.valid_until,
+            finding.first_seen,
+            finding.last_seen,
+            finding.resolved_at
+        ],
+    )?;
+    Ok(())
+}
+
+fn end(tx: &mut (dyn Tx + '_), at: HostRef, finding: &Finding, now: Timestamp) -> Result<()> {
+    tx.execute(
+        "insert into finding_past (org_id, host_id, control, first_seen, ended_at, control_version, outcome, \
+         message) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+         on conflict (org_id, host_id, control, first_seen) do nothing",
+        params![
+            at.org,
+            at.host,
+            &finding.control,
+            finding.first_seen,
+            now,
+            finding.control_version,
+            finding.verdict.outcome.as_str(),
+            &message_text(finding)?
+        ],
+    )?;
+    Ok(())
+}
+
+fn message_text(finding: &Finding) -> Result<String> {
+    serde_json::to_string(&finding.verdict.message).map_err(|e| StoreError::Statement(e.to_string()))
+}
+
+/// One outcome a finding had, until it ended.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct PastFinding {
+    /// Control.
+    pub control: String,
+    /// Outcome it had.
+    pub outcome: Outcome,
+    /// Why.
+    pub message: tenken_shared::finding::Message,
+    /// From.
+    pub first_seen: Timestamp,
+    /// To.
+    pub ended_at: Timestamp,
+}
+
+/// Owned form of [`HostVerdicts`], as read from the rows.
+#[derive(Debug, Clone, Default)]
+pub struct HostOutcomes {
+    /// Host id.
+    pub id: String,
+    /// Host name.
+    pub name: String,
+    /// Group.
+    pub group: Option<String>,
+    /// Silent too long.
+    pub silent: bool,
+    /// Outcomes by control.
+    pub outcomes: BTreeMap<String, Outcome>,
+}
+
+/// Outcomes of every confirmed host, by host number; and since when the host has been silent too long.
+pub(super) fn outcomes(
+    tx: &mut (dyn Tx + '_),
+    org: i64,
+    now: Timestamp,
+) -> Result<BTreeMap<i64, HostOutcomes>> {
+    let days = policy::current(tx, org)?.policy.freshness.silent_after_days;
+    let silent_before =
+        now.checked_sub(SignedDuration::from_hours(24 * i64::from(days))).unwrap_or(Timestamp::UNIX_EPOCH);
+    let mut hosts: BTreeMap<i64, HostOutcomes> = tx
+        .rows(
+            "select h.host_id, h.uid, h.hostname, h.group_name, coalesce(c.last_report_at, 0) from host h \
+             left join host_chain c on c.org_id = h.org_id and c.host_id = h.host_id \
+             where h.org_id = ?1 and h.state = 'confirmed'",
+            params![org],
+            |row| {
+                let host = HostOutcomes {
+                    id: row.text(1)?.to_owned(),
+                    name: row.text(2)?.to_owned(),
+                    group: row.opt_string(3)?,
+                    silent: row.time(4)? < silent_before,
+                    outcomes: BTreeMap::new(),
+                };
+                Ok((row.int(0)?, host))
+            },
+        )?
+        .into_iter()
+        .collect();
+    tx.query(
+        "select host_id, control, outcome from finding where org_id = ?1 order by host_id",
+        params![org],
+        &mut |row| {
+            if let Some(host) = hosts.get_mut(&row.int(0)?) {
+                host.outcomes.insert(row.text(1)?.to_owned(), row.parse(2)?);
+            }
+            Ok(())
+        },
+    )?;
+    Ok(hosts)
+}
+
+/// Machines of the ledger that no enrolled host matches by serial or name, and hosts that wait.
+pub(super) fn coverage(tx: &mut (dyn Tx + '_), org: i64) -> Result<Coverage> {
+    let count = |n: Option<i64>| u64::try_from(n.unwrap_or_default()).unwrap_or_default();
+    let ledger_only = tx.one(
+        "select count(*) from ledger l where l.org_id = ?1 and not exists (select 1 from host h \
+         left join host_summary s on s.org_id = h.org_id and s.host_id = h.host_id \
+         where h.org_id = l.org_id and h.state = 'confirmed' \
+         and ((l.serial is not null and coalesce(s.serial, h.serial) = l.serial) \
+         or (l.hostname is not null and lower(h.hostname) = lower(l.hostname))))",
+        params![org],
+        |row| row.int(0),
+    )?;
+    let pending =
+        tx.one("select count(*) from host where org_id = ?1 and state = 'pending'", params![org], |row| {
+            row.int(0)
+        })?;
+    Ok(Coverage { ledger_only: count(ledger_only), pending: count(pending) })
+}
+
+/// The result of every criterion for an organisation, inside a transaction.
+pub fn criteria(tx: &mut (dyn Tx + '_), org: i64, now: Timestamp) -> Result<Vec<CriterionResult>> {
+    let hosts = outcomes(tx, org, now)?;
+    let hosts: Vec<HostVerdicts<'_>> = hosts.values().map(borrow).collect();
+    let (coverage, exceptions) = (coverage(tx, org)?, answer::exceptions(tx, org)?);
+    let attestations = answer::attestations(tx, org)?;
+    Ok(roll_up(&Scope { hosts: &hosts, coverage, exceptions: &exceptions, attestations: &attestations, now }))
+}
+
+pub(super) fn borrow(host: &HostOutcomes) -> HostVerdicts<'_> {
+    HostVerdicts {
+        id: &host.id,
+        name: &host.name,
+        group: host.group.as_deref(),
+        silent: host.silent,
+        outcomes: host.outcomes.iter().map(|(c, o)| (c.as_str(), *o)).collect(),
+    }
+}
+
+impl Store {
+    /// The findings of a host with evidence, in the order of the controls; empty before its first
+    /// judgement.
+    pub async fn findings(&self, at: HostRef) -> Result<Vec<Finding>> {
+        self.read(move |tx| {
+            let Some(kept) = kept(tx, at)? else { return Ok(vec![]) };
+            let judged_at = kept.judged_at;
+            Ok(kept.findings.into_iter().map(|f| Finding { last_seen: judged_at, ..f }).collect())
+        })
+        .await
+    }
+
+    /// When a host was judged last.
+    pub async fn judged_at(&self, at: HostRef) -> Result<Option<Timestamp>> {
+        self.read(move |tx| {
+            tx.one(
+                "select judged_at from judgement where org_id = ?1 and host_id = ?2",
+                params![at.org, at.host],
+                |row| row.time(0),
+            )
+        })
+        .await
+    }
+
+    /// Outcomes of a host that ended, latest end first; at most `limit`.
+    pub async fn past_findings(&self, at: HostRef, limit: u32) -> Result<Vec<PastFinding>> {
+        self.read(move |tx| {
+            tx.rows(
+                "select control, outcome, message, first_seen, ended_at from finding_past \
+                 where org_id = ?1 and host_id = ?2 order by ended_at desc, control limit ?3",
+                params![at.org, at.host, limit],
+                |row| {
+                    Ok(PastFinding {
+                        control: row.text(0)?.to_owned(),
+                        outcome: row.parse(1)?,
+                        message: row.json(2)?,
+                        first_seen: row.time(3)?,
+                        ended_at: row.time(4)?,
+                    })
+                },
+            )
+        })
+        .await
+    }
+
+    /// The result of every criterion for an organisation.
+    pub async fn criteria(&self, org: i64, now: Timestamp) -> Result<Vec<CriterionResult>> {
+        self.read(move |tx| criteria(tx, org, now)).await
+    }
+
+    /// The result of every criterion for one host alone, confirmed or not.
+    pub async fn host_criteria(&self, at: HostRef, now: Timestamp) -> Result<Vec<CriterionResult>> {
+        self.read(move |tx| {
+            let host =
+                super::host::get(tx, at)?.ok_or_else(|| StoreError::NotFound(format!("host {}", at.host)))?;
+            let findings = kept(tx, at)?.map(|k| k.findings).unwrap_or_default();
+            let verdicts = HostVerdicts {
+                id: host.id.as_str(),
+                name: &host.hostname,
+                group: host.group.as_deref(),
+                silent: false,
+                outcomes: findings.iter().map(|f| (f.control.as_str(), f.verdict.outcome)).collect(),
+            };
+            let exceptions = answer::exceptions(tx, at.org)?;
+            let attestations = answer::attestations(tx, at.org)?;
+            Ok(roll_up(&Scope {
+                hosts: &[verdicts],
+                coverage: Coverage::default(),
+                exceptions: &exceptions,
+                attestations: &attestations,
+                now,
+            }))
+        })
+        .await
+    }
+}
