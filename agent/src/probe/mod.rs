@@ -7,6 +7,7 @@ mod fixture;
 pub mod homes;
 pub mod package;
 pub mod registry;
+pub mod removable_policy;
 pub mod runner;
 pub mod services;
 pub mod software;

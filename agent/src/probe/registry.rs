@@ -1,12 +1,13 @@
 //! The only list of probes.
 
-use super::{Probe, backups, firewall, services, software};
+use super::{Probe, backups, firewall, removable_policy, services, software};
 
 /// Every probe, in the order of reports.
 pub static ALL: &[&Probe] = &[
     &software::PROBE,
     // One line each, so that additions do not collide.
     &backups::PROBE,
+    &removable_policy::PROBE,
     &firewall::PROBE,
     &services::PROBE,
 ];

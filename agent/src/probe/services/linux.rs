@@ -28,16 +28,18 @@ pub(super) fn collect(sys: &Sys) -> Collection {
 
 fn services(sys: &Sys, sources: &mut Sources) -> Vec<Service> {
     let mut items = Vec::new();
+    // A unit replaces the script of the same name, enabled or not.
+    let mut have = BTreeSet::new();
     match Units::load(sys) {
         Ok(units) => {
             units.errors.iter().for_each(|e| sources.error("systemd", e));
             let running = running(sys, sources);
+            have.extend(units.iter().map(|u| u.name.clone()));
             items = from_units(&units, running.as_ref());
             sources.known("systemd", items.len());
         }
         Err(error) => sources.error("systemd", &error),
     }
-    let have: BTreeSet<String> = items.iter().map(|s| s.name.clone()).collect();
     for (source, found) in [("sysv", sysv(sys)), ("openrc", openrc(sys))] {
         match found {
             Ok(names) => {
