@@ -68,6 +68,8 @@ pub struct Collection {
     pub disabled: Vec<String>,
     /// Seconds between reports of `*_observed` kinds.
     pub observed_interval_s: u64,
+    /// Days after which an agent makes itself a new key; 0: never.
+    pub key_rotation_days: u32,
 }
 
 impl Default for Collection {
@@ -78,6 +80,7 @@ impl Default for Collection {
             intervals_s: BTreeMap::new(),
             disabled: vec![],
             observed_interval_s: 86_400,
+            key_rotation_days: 365,
         }
     }
 }

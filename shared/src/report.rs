@@ -59,6 +59,8 @@ pub const MAX_PLAIN_BYTES: usize = 48 * 1024 * 1024;
 pub const MAX_FACT_BYTES: usize = 16 * 1024 * 1024;
 /// Most facts in one report.
 pub const MAX_FACTS: usize = 128;
+/// Most events in one report.
+pub const MAX_EVENTS: usize = 512;
 /// Deepest JSON nesting accepted.
 pub const MAX_DEPTH: usize = crate::canonical::MAX_DEPTH;
 
@@ -204,6 +206,9 @@ pub fn decode_manifest(payload: &[u8]) -> Result<Manifest, DecodeError> {
     if manifest.changed.len() > MAX_FACTS || manifest.confirmed.len() > MAX_FACTS {
         return Err(DecodeError::TooLarge("facts"));
     }
+    if manifest.events.len() > MAX_EVENTS {
+        return Err(DecodeError::TooLarge("events"));
+    }
     if manifest.changed.windows(2).any(|w| w[0].kind >= w[1].kind) {
         return Err(DecodeError::Malformed("changed kinds must be sorted and unique".into()));
     }
@@ -310,6 +315,9 @@ pub struct Reply {
 
 /// Request header naming the policy version the agent has.
 pub const POLICY_HEADER: &str = "tenken-policy";
+/// Request header with the host clock at sending, milliseconds since 1970: what the collector measures the
+/// clock offset by, as a report may have waited long since its `created_at`.
+pub const CLOCK_HEADER: &str = "tenken-clock";
 /// Request header naming the trust bundle version the agent has.
 pub const TRUST_HEADER: &str = "tenken-trust";
 
