@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tenken_shared::redact::Secret;
-use tenken_shared::text::Lang;
 
 /// Why settings cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -51,8 +50,6 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Language of messages: `ja` or `en`. Empty: taken from LC_ALL, LC_MESSAGES or LANG.
-    language: String = String::new(), "\"\"";
     /// Data folder. Empty: the system's (/var/lib/tenken-agent, %ProgramData%\Tenken\agent).
     data: PathBuf = PathBuf::new(), "\"\"";
     /// HTTP proxy to the collector, `http://[user:password@]host:port`. Empty: HTTPS_PROXY and NO_PROXY
@@ -138,19 +135,6 @@ impl Settings {
             out.push_str(&format!("#{} = {}\n", key.name, key.default));
         }
         out
-    }
-
-    /// Language of messages.
-    #[must_use]
-    pub fn lang(&self) -> Lang {
-        if !self.language.is_empty() {
-            return Lang::from_tag(&self.language);
-        }
-        let from_env = ["LC_ALL", "LC_MESSAGES", "LANG"]
-            .into_iter()
-            .filter_map(|name| std::env::var(name).ok())
-            .find(|value| !value.is_empty());
-        from_env.map_or(Lang::Ja, |value| Lang::from_tag(&value))
     }
 
     /// The data folder.

@@ -7,8 +7,8 @@ use tenken_shared::api::{KeyPurpose, route};
 use tenken_shared::ids::Digest;
 use tenken_shared::policy::PolicyEnvelope;
 use tenken_shared::report::{
-    CLOCK_HEADER, MAX_PLAIN_BYTES, MEDIA_TYPE, MEDIA_TYPE_ZSTD, POLICY_HEADER, Reply, ReplyCode, Resync, TRUST_HEADER,
-    split_lines,
+    CLOCK_HEADER, MAX_PLAIN_BYTES, MEDIA_TYPE, MEDIA_TYPE_ZSTD, POLICY_HEADER, Reply, ReplyCode, Resync,
+    TRUST_HEADER, split_lines,
 };
 
 use crate::config::Settings;

@@ -14,7 +14,8 @@ use tenken_shared::fact::{FactBody, FactKind, FactRecord, KindName};
 use tenken_shared::ids::Digest;
 use tenken_shared::jws::{Purpose, SigningKey};
 use tenken_shared::report::{
-    self, Event, FactEntry, MAX_EVENTS, MAX_FACT_BYTES, MAX_PLAIN_BYTES, MAX_WIRE_BYTES, Manifest, join_lines, root_digest,
+    self, Event, FactEntry, MAX_EVENTS, MAX_FACT_BYTES, MAX_PLAIN_BYTES, MAX_WIRE_BYTES, Manifest,
+    join_lines, root_digest,
 };
 
 use crate::spool::Place;

@@ -35,7 +35,9 @@ const MAX_QUEUED_EVENTS: usize = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// No credential.
-    #[error("this machine is not enrolled; run `tenken-agent enrol TOKEN` with a token from the administrator")]
+    #[error(
+        "this machine is not enrolled; run `tenken-agent enrol TOKEN` with a token from the administrator"
+    )]
     NotEnrolled,
     /// Another agent runs over the same data folder.
     #[error("another tenken-agent runs over {0}")]
@@ -64,11 +66,7 @@ pub enum RunError {
 }
 
 /// Runs the agent until `shutdown` completes.
-pub async fn run(
-    settings: Settings,
-    sys: Sys,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), RunError> {
+pub async fn run(settings: Settings, sys: Sys, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
     let mut agent = Agent::start(settings, sys)?;
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -210,8 +208,7 @@ impl Agent {
         let Some(mut runner) = self.runner.take() else {
             return Err(RunError::Runner("no runner".into()));
         };
-        let config =
-            ProbeConfig { policy: self.delivery.policy.policy.clone(), ..ProbeConfig::default() };
+        let config = ProbeConfig { policy: self.delivery.policy.policy.clone(), ..ProbeConfig::default() };
         let only = match round {
             Round::Full => None,
             Round::Only(kinds) => Some(kinds.clone()),

@@ -98,9 +98,9 @@ impl Schedule {
     }
 
     fn early_left(&self, kind: FactKind, now: Moment) -> Duration {
-        self.last_early
-            .get(&kind)
-            .map_or(Duration::ZERO, |last| EARLY_GAP.saturating_sub(now.steady.saturating_duration_since(*last)))
+        self.last_early.get(&kind).map_or(Duration::ZERO, |last| {
+            EARLY_GAP.saturating_sub(now.steady.saturating_duration_since(*last))
+        })
     }
 
     /// What is due now.

@@ -148,8 +148,7 @@ fn watcher(interests: Arc<Interests>, send: mpsc::Sender<BTreeSet<FactKind>>) ->
         if matches!(event.kind, EventKind::Access(_)) {
             return;
         }
-        let kinds: BTreeSet<FactKind> =
-            event.paths.iter().flat_map(|path| interests.touched(path)).collect();
+        let kinds: BTreeSet<FactKind> = event.paths.iter().flat_map(|path| interests.touched(path)).collect();
         if !kinds.is_empty() {
             // A full queue means that a round is due anyway.
             let _ = send.try_send(kinds);

@@ -4,10 +4,14 @@
 //! judge have their own. `--format json` prints one JSON document on stdout and nothing else.
 
 mod backup_report;
+mod common;
+mod config;
+mod enrol;
 mod explain;
 mod host;
 mod inventory;
 mod output;
+mod run;
 
 use std::process::ExitCode;
 
@@ -26,6 +30,8 @@ struct Cli {
     /// Language of what is printed for people (ja or en; else that of the environment)
     #[arg(long, global = true, value_name = "ja|en", value_parser = parse_lang)]
     lang: Option<Lang>,
+    #[command(flatten)]
+    common: common::Common,
     #[command(subcommand)]
     command: Command,
 }
@@ -38,6 +44,12 @@ enum Command {
     Explain(explain::Args),
     /// Report the result of a backup made by a script of your own
     BackupReport(backup_report::Args),
+    /// Enrol this machine with a collector
+    Enrol(enrol::Args),
+    /// Collect and report until told to stop
+    Run(run::Args),
+    /// Show the settings in force, or an example file
+    Config(config::Args),
 }
 
 /// What every command is told.
@@ -62,7 +74,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     crate::telemetry::init(default_level(&cli.command));
     let context = Context { lang: cli.lang.unwrap_or_else(lang_of_environment) };
-    match dispatch(&cli.command, context) {
+    match dispatch(&cli, context) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("tenken-agent: {}", printable(&format!("{error:#}")));
@@ -71,18 +83,23 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(command: &Command, context: Context) -> anyhow::Result<ExitCode> {
-    match command {
+fn dispatch(cli: &Cli, context: Context) -> anyhow::Result<ExitCode> {
+    let common = &cli.common;
+    match &cli.command {
         Command::Inventory(args) => inventory::run(args, context),
         Command::Explain(args) => explain::run(args, context),
         Command::BackupReport(args) => backup_report::run(args, context),
+        Command::Enrol(args) => enrol::run(args, common, context),
+        Command::Run(args) => run::run(args, common),
+        Command::Config(args) => config::run(args, common),
     }
 }
 
 /// Services log their life cycle; commands only what is wrong.
 fn default_level(command: &Command) -> LevelFilter {
     match command {
-        Command::Inventory(_) | Command::Explain(_) | Command::BackupReport(_) => LevelFilter::WARN,
+        Command::Run(_) => LevelFilter::INFO,
+        _ => LevelFilter::WARN,
     }
 }
 

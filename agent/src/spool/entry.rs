@@ -1,7 +1,7 @@
 //! One report as it lies in the spool.
 //!
 //! File name: `SEQ.EVENTS.DIGEST.report`, so that a file whose content is torn can still be named in a
-//! drop record. Content: a line `tenken-spool 1 CHECKSUM` (SHA-256 of everything after it), a JSON line
+//! drop record; `EVENTS` counts those it carries and those its own drop record says are lost. Content: a line `tenken-spool 1 CHECKSUM` (SHA-256 of everything after it), a JSON line
 //! ([`Meta`]), then the bytes to send: one zstd frame of the report with all its bodies, or nothing for a
 //! report without bodies.
 
@@ -87,6 +87,8 @@ pub struct Slot {
     pub digest: Digest,
     /// How many events it carries.
     pub events: u64,
+    /// How many events only this report tells of: those it carries and those it says are lost.
+    pub accounts: u64,
     /// Bytes on disk.
     pub bytes: u64,
     /// Digest of the report it follows.
@@ -99,13 +101,36 @@ pub struct Slot {
     pub path: PathBuf,
 }
 
+impl Slot {
+    fn of(manifest: &Manifest, digest: Digest, bytes: u64, path: &Path) -> Self {
+        let events = manifest.events.len() as u64;
+        Self {
+            seq: manifest.seq,
+            digest,
+            events,
+            accounts: events + manifest.dropped.as_ref().map_or(0, |d| d.events),
+            bytes,
+            prev: manifest.prev,
+            dropped: manifest.dropped.clone(),
+            restarts: manifest.resync.is_some(),
+            path: path.to_owned(),
+        }
+    }
+
+    /// What its file name says.
+    #[must_use]
+    pub fn named(&self) -> Named {
+        Named { seq: self.seq, accounts: self.accounts, digest: self.digest }
+    }
+}
+
 /// What a file name says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Named {
     /// Number.
     pub seq: u64,
-    /// How many events it carries.
-    pub events: u64,
+    /// How many events only this report tells of.
+    pub accounts: u64,
     /// Digest.
     pub digest: Digest,
 }
@@ -116,27 +141,19 @@ pub fn parse_name(name: &str) -> Option<Named> {
     let mut parts = name.split('.');
     let (seq, events, digest, ending) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let fits = ending == ENDING && parts.next().is_none() && seq.len() == 20;
-    let named = Named { seq: seq.parse().ok()?, events: events.parse().ok()?, digest: digest.parse().ok()? };
+    let named =
+        Named { seq: seq.parse().ok()?, accounts: events.parse().ok()?, digest: digest.parse().ok()? };
     (fits && named.seq > 0).then_some(named)
 }
 
 /// Writes an entry; it counts once this returned.
 pub fn write(folder: &Path, manifest: &Manifest, entry: &Entry) -> Result<Slot, DiskError> {
     let digest = report_digest(&entry.meta.jws);
-    let events = manifest.events.len() as u64;
-    let path = folder.join(format!("{:020}.{events}.{digest}.{ENDING}", manifest.seq));
     let bytes = encode(entry);
-    disk::write_atomic(&path, &bytes)?;
-    Ok(Slot {
-        seq: manifest.seq,
-        digest,
-        events,
-        bytes: bytes.len() as u64,
-        prev: manifest.prev,
-        dropped: manifest.dropped.clone(),
-        restarts: manifest.resync.is_some(),
-        path,
-    })
+    let mut slot = Slot::of(manifest, digest, bytes.len() as u64, folder);
+    slot.path = folder.join(format!("{:020}.{}.{digest}.{ENDING}", slot.seq, slot.accounts));
+    disk::write_atomic(&slot.path, &bytes)?;
+    Ok(slot)
 }
 
 fn encode(entry: &Entry) -> Vec<u8> {
@@ -170,23 +187,13 @@ pub fn inspect(path: &Path, named: Named) -> Result<Option<(Slot, Reports)>, Dis
     let Some(entry) = read(path, named)? else { return Ok(None) };
     let Some(manifest) = entry.manifest().filter(|m| m.seq == named.seq) else { return Ok(None) };
     let bytes = std::fs::metadata(path).map(|m| m.len()).unwrap_or_default();
-    let slot = Slot {
-        seq: named.seq,
-        digest: named.digest,
-        events: named.events,
-        bytes,
-        prev: manifest.prev,
-        dropped: manifest.dropped,
-        restarts: manifest.resync.is_some(),
-        path: path.to_owned(),
-    };
+    let slot = Slot::of(&manifest, named.digest, bytes, path);
     Ok(Some((slot, entry.meta.facts)))
 }
 
 /// Events of an entry, for carrying on; none where it is torn.
 pub fn events_of(slot: &Slot) -> Vec<Event> {
-    let named = Named { seq: slot.seq, events: slot.events, digest: slot.digest };
-    match read(&slot.path, named) {
+    match read(&slot.path, slot.named()) {
         Ok(Some(entry)) => entry.manifest().map(|m| m.events).unwrap_or_default(),
         _ => vec![],
     }

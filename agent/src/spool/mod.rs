@@ -226,8 +226,7 @@ impl Spool {
     /// the chain is broken there, and the next report says so.
     pub fn oldest(&mut self) -> Result<Option<(Slot, Entry)>, DiskError> {
         let Some(slot) = self.slots.front().cloned() else { return Ok(None) };
-        let named = Named { seq: slot.seq, events: slot.events, digest: slot.digest };
-        if let Some(entry) = entry::read(&slot.path, named)? {
+        if let Some(entry) = entry::read(&slot.path, slot.named())? {
             return Ok(Some((slot, entry)));
         }
         self.lose_all();
@@ -236,8 +235,7 @@ impl Spool {
 
     fn lose_all(&mut self) {
         for slot in self.slots.drain(..) {
-            let named = Named { seq: slot.seq, events: slot.events, digest: slot.digest };
-            self.lost.push(Lost { named, path: slot.path.clone(), slot: Some(slot) });
+            self.lost.push(Lost { named: slot.named(), path: slot.path.clone(), slot: Some(slot) });
         }
         self.tail = self.head.clone();
     }
@@ -298,8 +296,7 @@ impl Spool {
     }
 
     fn tip_of(&self, slot: &Slot) -> Option<Tip> {
-        let named = Named { seq: slot.seq, events: slot.events, digest: slot.digest };
-        let entry = entry::read(&slot.path, named).ok().flatten()?;
+        let entry = entry::read(&slot.path, slot.named()).ok().flatten()?;
         Some(Tip { seq: slot.seq, digest: Some(slot.digest), facts: entry.meta.facts })
     }
 
@@ -312,13 +309,14 @@ impl Spool {
             .lost
             .iter()
             .map(|l| (l.named, l.slot.as_ref()))
-            .chain(waiting.map(|s| (Named { seq: s.seq, events: s.events, digest: s.digest }, Some(s))))
+            .chain(waiting.map(|s| (s.named(), Some(s))))
             .collect();
         gone.sort_by_key(|(named, _)| named.seq);
         if gone.is_empty() && (seq == after + 1 || self.last_seq <= after) {
             return (None, vec![]);
         }
-        let events_known: u64 = gone.iter().map(|(named, _)| named.events).sum();
+        // Records of earlier losses that are withdrawn themselves are counted on.
+        let events_known: u64 = gone.iter().map(|(named, _)| named.accounts).sum();
         let mut carried: Vec<Event> =
             gone.iter().filter_map(|(_, slot)| *slot).flat_map(entry::events_of).collect();
         carried.drain(..carried.len().saturating_sub(room));
