@@ -4,15 +4,15 @@
 
 use std::sync::OnceLock;
 
-use fuzz::{TARGETS, Target};
+use fuzz::Target;
 use libfuzzer_sys::fuzz_target;
 
 fn chosen() -> &'static Target {
     static CHOSEN: OnceLock<&'static Target> = OnceLock::new();
     CHOSEN.get_or_init(|| {
         let name = std::env::var("TENKEN_FUZZ_TARGET").unwrap_or_default();
-        TARGETS.iter().find(|t| t.name == name).unwrap_or_else(|| {
-            let names: Vec<_> = TARGETS.iter().map(|t| t.name).collect();
+        fuzz::all().find(|t| t.name == name).unwrap_or_else(|| {
+            let names: Vec<_> = fuzz::all().map(|t| t.name).collect();
             eprintln!("set TENKEN_FUZZ_TARGET to one of: {}", names.join(", "));
             std::process::exit(2)
         })

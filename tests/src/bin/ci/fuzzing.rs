@@ -11,7 +11,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context as _, Result};
 use e2e::workspace;
-use fuzz::{TARGETS, Target};
+use fuzz::Target;
 use tenken_shared::ids::Digest;
 
 use crate::step::{Context, Outcome};
@@ -39,7 +39,7 @@ pub fn run(context: &mut Context) -> Result<Outcome> {
         return Ok(built);
     }
     let program = folder.join(TRIPLE).join("fuzz/fuzz");
-    let waiting = Mutex::new(TARGETS.iter().collect::<VecDeque<_>>());
+    let waiting = Mutex::new(fuzz::all().collect::<VecDeque<_>>());
     let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {

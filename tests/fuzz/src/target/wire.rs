@@ -1,13 +1,14 @@
-//! The list of targets.
+//! What travels: reports, signatures, tokens, policies.
 
 use tenken_shared::api::EnrolToken;
 use tenken_shared::jws::{Purpose, SigningKey, Unverified};
 use tenken_shared::policy::Policy;
 use tenken_shared::{canonical, report};
 
+use super::text;
 use crate::Target;
 
-/// Every target.
+/// Targets of this module.
 pub const TARGETS: &[Target] = &[
     Target::over("report_lines", report_lines, &[]).made(made_reports),
     Target::over("manifest", manifest, &[]).made(made_manifests),
@@ -16,13 +17,6 @@ pub const TARGETS: &[Target] = &[
     Target::over("enrol_token", enrol_token, &[]).made(made_tokens).max_len(1024),
     Target::over("policy", policy, &[]).made(made_policies),
 ];
-
-/// Runs `read` over the input as text, where it is text.
-fn text(data: &[u8], read: impl FnOnce(&str)) {
-    if let Ok(text) = std::str::from_utf8(data) {
-        read(text);
-    }
-}
 
 fn report_lines(data: &[u8]) {
     if let Ok((jws, bodies)) = report::split_lines(data) {

@@ -1,0 +1,19 @@
+//! The list of targets.
+
+mod package;
+mod wire;
+
+use crate::Target;
+
+/// Every target, by subject.
+const GROUPS: &[&[Target]] = &[wire::TARGETS, package::TARGETS];
+
+/// Every target.
+pub fn all() -> impl Iterator<Item = &'static Target> {
+    GROUPS.iter().flat_map(|group| group.iter())
+}
+
+/// Runs `read` over the input as text, damage replaced as the probes do.
+fn text(data: &[u8], read: impl FnOnce(&str)) {
+    read(&String::from_utf8_lossy(data));
+}
