@@ -3,6 +3,7 @@
 
 pub mod driver;
 pub mod load;
+pub mod machine;
 pub mod postgres;
 pub mod process;
 pub mod program;

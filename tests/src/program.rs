@@ -196,3 +196,128 @@ impl Collector {
         lines[lines.len().saturating_sub(20)..].join("\n")
     }
 }
+
+/// An agent over its own data folder, for this machine or for one whose files lie under a folder.
+#[derive(Debug)]
+pub struct Agent {
+    data: PathBuf,
+    root: Option<PathBuf>,
+    environment: Vec<(String, String)>,
+    running: Option<Running>,
+}
+
+impl Agent {
+    /// An agent of the running machine.
+    #[must_use]
+    pub fn live(data: &Path) -> Self {
+        Self { data: data.to_owned(), root: None, environment: vec![], running: None }
+    }
+
+    /// An agent of the machine under `root`.
+    #[must_use]
+    pub fn of(data: &Path, root: &Path) -> Self {
+        Self { root: Some(root.to_owned()), ..Self::live(data) }
+    }
+
+    /// Adds an environment variable to every command.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.set_env(name, value);
+        self
+    }
+
+    /// Sets an environment variable for every command from now on.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(n, _)| n != name);
+        self.environment.push((name.into(), value.into()));
+    }
+
+    /// Its data folder.
+    #[must_use]
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// A command of the agent program over this one's data folder.
+    pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Command> {
+        let mut command = agent()?;
+        command.args(args).arg("--data").arg(&self.data);
+        // Proxies of the surroundings are no part of a story.
+        for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
+            command.env_remove(name);
+        }
+        command.env("TENKEN_LANGUAGE", "en").env("TENKEN_START_SPREAD_S", "0").env("TENKEN_RETRY_MAX_S", "1");
+        command.envs(self.environment.iter().map(|(n, v)| (n, v)));
+        Ok(command)
+    }
+
+    fn rooted<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Command> {
+        let mut command = self.command(args)?;
+        if let Some(root) = &self.root {
+            command.arg("--root").arg(root);
+        }
+        Ok(command)
+    }
+
+    /// Enrols; what the command printed as JSON.
+    pub fn enrol(&self, token: &str) -> Result<Value> {
+        json(self.rooted(&["enrol", token])?.args(["--format", "json"]))
+    }
+
+    /// The host id it has.
+    pub fn host(&self) -> Result<String> {
+        let identity: Value = serde_json::from_slice(&std::fs::read(self.data.join("identity.json"))?)?;
+        let host = identity.pointer("/membership/host").and_then(Value::as_str);
+        Ok(host.context("no host in identity.json")?.to_owned())
+    }
+
+    /// One round: collect, spool, deliver; whatever its exit code.
+    pub fn once(&self) -> Result<Output> {
+        output(&mut self.rooted(&["run", "--once"])?)
+    }
+
+    /// One round that must succeed.
+    pub fn report(&self) -> Result<()> {
+        let output = self.once()?;
+        ensure!(
+            output.status.success(),
+            "run --once: {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
+    /// Starts the service.
+    pub fn start(&mut self) -> Result<()> {
+        let log = self.data.with_extension("log");
+        self.running = Some(Running::start(&mut self.rooted(&["run"])?, &log)?);
+        Ok(())
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.running = None;
+    }
+
+    /// Ends the service as a service manager does.
+    pub fn stop(&mut self) -> Result<Option<i32>> {
+        self.running.take().map_or(Ok(None), |mut running| running.terminate())
+    }
+
+    /// Process id of the service.
+    pub fn id(&self) -> Result<u32> {
+        self.running.as_ref().map(Running::id).context("the agent does not run")
+    }
+
+    /// What `status` says.
+    pub fn status(&self) -> Result<Value> {
+        let output = output(self.command(&["status"])?.args(["--format", "json"]))?;
+        Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// Reports that wait in its spool.
+    pub fn spooled(&self) -> usize {
+        std::fs::read_dir(self.data.join("spool")).map_or(0, |entries| entries.flatten().count())
+    }
+}
