@@ -1,5 +1,6 @@
 //! Tenken's agent: collects facts about this machine and delivers them signed. It judges nothing itself.
 
+pub mod check;
 pub mod cli;
 pub mod config;
 pub mod delivery;

@@ -4,6 +4,7 @@
 //! judge have their own. `--format json` prints one JSON document on stdout and nothing else.
 
 mod backup_report;
+mod check;
 mod common;
 mod config;
 mod enrol;
@@ -44,6 +45,8 @@ enum Command {
     Explain(explain::Args),
     /// Report the result of a backup made by a script of your own
     BackupReport(backup_report::Args),
+    /// Judge this machine, or the one under a folder; exit code 0 pass, 1 fail, 2 error, 3 unknown
+    Check(check::Args),
     /// Enrol this machine with a collector
     Enrol(enrol::Args),
     /// Collect and report until told to stop
@@ -89,6 +92,7 @@ fn dispatch(cli: &Cli, context: Context) -> anyhow::Result<ExitCode> {
         Command::Inventory(args) => inventory::run(args, context),
         Command::Explain(args) => explain::run(args, context),
         Command::BackupReport(args) => backup_report::run(args, context),
+        Command::Check(args) => check::run(args, common, context),
         Command::Enrol(args) => enrol::run(args, common, context),
         Command::Run(args) => run::run(args, common),
         Command::Config(args) => config::run(args, common),
