@@ -3,6 +3,7 @@
 pub mod evaluate;
 pub mod export;
 pub mod http;
+pub mod query;
 pub mod rate;
 pub mod store;
 pub mod user;

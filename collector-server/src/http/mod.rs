@@ -1,3 +1,4 @@
-//! HTTP: errors so far.
+//! HTTP of the collector.
 
+pub mod auth;
 pub mod error;

@@ -34,6 +34,17 @@ pub(super) fn org_number(tx: &mut (dyn Tx + '_), org: &OrgId) -> Result<i64> {
 }
 
 impl Store {
+    /// Notes a change that another operation of the store made just before.
+    pub async fn note(&self, actor: &crate::user::Actor, action: &str, object: &str, detail: &str) -> Result<()> {
+        let (actor, action) = (actor.clone(), action.to_owned());
+        let (object, detail) = (object.to_owned(), detail.to_owned());
+        self.write(move |tx| {
+            let number = org_number(tx, &actor.org)?;
+            record(tx, number, &actor.name, &action, &object, &detail)
+        })
+        .await
+    }
+
     /// The newest entries before `before` (an entry's number), newest first.
     pub async fn audit_log(&self, org: &OrgId, before: Option<i64>, limit: u32) -> Result<Vec<AuditRow>> {
         let org = org.clone();

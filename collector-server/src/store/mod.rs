@@ -19,6 +19,7 @@ pub mod judgement;
 pub mod migration;
 pub mod policy;
 mod postgres;
+pub mod query;
 pub mod sandbox;
 pub mod sql;
 mod sqlite;

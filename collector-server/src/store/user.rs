@@ -33,11 +33,6 @@ pub struct NewApiToken {
 }
 
 impl Store {
-    /// Every organisation, by slug.
-    pub async fn orgs(&self) -> Result<Vec<OrgId>> {
-        self.read(|tx| tx.rows("select slug from org order by org_id", &[], |row| row.parse(0))).await
-    }
-
     /// Whether anybody can log in yet.
     pub async fn has_password(&self) -> Result<bool> {
         self.read(|tx| {

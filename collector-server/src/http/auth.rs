@@ -1,0 +1,283 @@
+//! Callers of the admin side. The only file that reads credentials.
+//!
+//! A program sends `authorization: Bearer tka_...`; a browser sends the session cookie. Whatever changes
+//! something over a cookie must carry the session's CSRF proof, in a form field or in `x-csrf-token`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use axum::Form;
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, header};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tenken_shared::ids::OrgId;
+use tenken_shared::redact::Secret;
+use tokio::sync::Semaphore;
+
+use super::error::{ApiError, Code};
+use crate::rate::RateLimit;
+use crate::store::{Store, StoreError};
+use crate::user::{self, API_TOKEN_PREFIX, Actor, Role};
+
+/// Name of the session cookie; the prefix makes browsers insist on `Secure`, `Path=/` and no domain.
+pub const SESSION_COOKIE: &str = "__Host-tenken";
+/// Name of the cookie that keeps the chosen language.
+pub const LANG_COOKIE: &str = "tenken_lang";
+/// Header that carries the CSRF proof of scripts that use a session.
+pub const CSRF_HEADER: &str = "x-csrf-token";
+
+/// Password hashes computed at once.
+const HASHERS: usize = 2;
+
+/// What the admin side needs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct AdminState {
+    /// The store.
+    pub store: Store,
+    by_name: Arc<RateLimit>,
+    by_address: Arc<RateLimit>,
+    hashers: Arc<Semaphore>,
+}
+
+impl AdminState {
+    /// State over a store, with fresh rate limits.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        Self {
+            store,
+            by_name: Arc::new(RateLimit::new(8, SignedDuration::from_mins(5))),
+            by_address: Arc::new(RateLimit::new(40, SignedDuration::from_mins(5))),
+            hashers: Arc::new(Semaphore::new(HASHERS)),
+        }
+    }
+
+    /// Hashes a new password off the async threads.
+    pub async fn hash_password(&self, password: Secret<String>) -> Result<String, ApiError> {
+        let _permit = self.hashers.acquire().await.map_err(|e| ApiError::internal(&e))?;
+        tokio::task::spawn_blocking(move || user::hash_password(&password))
+            .await
+            .map_err(|e| ApiError::internal(&e))?
+            .map_err(|e| ApiError::with(Code::Internal, e))
+    }
+
+    /// Checks name and password under the rate limits and opens a session. Answers the cookie's secret.
+    pub async fn log_in(
+        &self,
+        name: &str,
+        password: Secret<String>,
+        from: Option<IpAddr>,
+    ) -> Result<Secret<String>, ApiError> {
+        let now = Timestamp::now();
+        let key = name.chars().take(64).collect::<String>().to_lowercase();
+        self.limit(&key, from, now)?;
+        let known = if user::is_user_name(name) { self.store.password_hash(name).await? } else { None };
+        let _permit = self.hashers.acquire().await.map_err(|e| ApiError::internal(&e))?;
+        let fits = tokio::task::spawn_blocking(move || user::password_fits(&password, known.as_deref()))
+            .await
+            .map_err(|e| ApiError::internal(&e))?;
+        if !fits {
+            return Err(ApiError::new(Code::LoginFailed));
+        }
+        let roles = self.store.roles_of(name).await?;
+        let Some((org, _)) = roles.first() else { return Err(ApiError::new(Code::LoginFailed)) };
+        let secret = self.open_session(name, org, now).await?;
+        self.by_name.clear(&key);
+        Ok(secret)
+    }
+
+    /// Counts an attempt against the limits of the name and of the address.
+    pub fn limit(&self, key: &str, from: Option<IpAddr>, now: Timestamp) -> Result<(), ApiError> {
+        let address = from.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string());
+        self.by_address.attempt(&address, now).and_then(|()| self.by_name.attempt(key, now)).map_err(|seconds| {
+            tracing::warn!("log-in attempts are being limited");
+            ApiError { retry_after_s: Some(seconds), ..ApiError::new(Code::RateLimited) }
+        })
+    }
+
+    /// Opens a session of a user in one of the user's organisations.
+    pub async fn open_session(&self, name: &str, org: &OrgId, now: Timestamp) -> Result<Secret<String>, ApiError> {
+        let secret = user::new_secret().map_err(|e| ApiError::with(Code::Internal, e))?;
+        let hash = user::secret_hash(secret.expose());
+        self.store.open_session(name, org, &hash, now, now + user::SESSION_MAX).await?;
+        Ok(secret)
+    }
+}
+
+/// The `set-cookie` value that starts a session.
+pub fn session_cookie(secret: &Secret<String>) -> Result<HeaderValue, ApiError> {
+    let text = format!(
+        "{SESSION_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age={}",
+        secret.expose(),
+        user::SESSION_MAX.as_secs()
+    );
+    HeaderValue::from_str(&text).map_err(|e| ApiError::internal(&e))
+}
+
+/// The `set-cookie` value that ends a session.
+#[must_use]
+pub fn ended_cookie() -> HeaderValue {
+    HeaderValue::from_static("__Host-tenken=; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=0")
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match &error {
+            StoreError::NotFound(what) => Self::with(Code::NotFound, what),
+            StoreError::Conflict(_) => Self::new(Code::Conflict),
+            StoreError::Refused(what) => Self::with(Code::Conflict, what),
+            StoreError::Unavailable(_) => Self::logged(Code::Unavailable, &error),
+            StoreError::Damaged(_) | StoreError::Statement(_) => Self::internal(&error),
+        }
+    }
+}
+
+/// Who asks, with the organisation everything is limited to.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Organisation, role and name for the audit log.
+    pub actor: Actor,
+    /// The store's number of the organisation.
+    pub org: i64,
+    /// User name, where a person asks.
+    pub user: Option<String>,
+    /// Proof that forms of this session carry; absent for API tokens.
+    pub csrf: Option<String>,
+    /// Hash of the session's secret, to end it.
+    pub session: Option<String>,
+}
+
+impl Caller {
+    /// Refuses a role that does not suffice.
+    pub fn need(&self, role: Role) -> Result<(), ApiError> {
+        if self.actor.may(role) { Ok(()) } else { Err(ApiError::new(Code::Forbidden)) }
+    }
+
+    /// Refuses a wrong or missing proof, where the caller came by a cookie.
+    pub fn check_csrf(&self, proof: Option<&str>) -> Result<(), ApiError> {
+        match (&self.csrf, proof) {
+            (None, _) => Ok(()),
+            (Some(own), Some(sent)) if user::same_proof(own, sent) => Ok(()),
+            _ => Err(ApiError::new(Code::CsrfRejected)),
+        }
+    }
+
+    async fn of(parts: &Parts, state: &AdminState) -> Result<Self, ApiError> {
+        let now = Timestamp::now();
+        if let Some(token) = bearer(&parts.headers) {
+            let held = state.store.api_token(&user::secret_hash(token), now).await?;
+            let held = held.ok_or_else(|| ApiError::new(Code::Unauthenticated))?;
+            return Self::with(state, held, None).await;
+        }
+        let secret = cookie(&parts.headers, SESSION_COOKIE).ok_or_else(|| ApiError::new(Code::Unauthenticated))?;
+        let held = state.store.session(&user::secret_hash(&secret), now).await?;
+        let held = held.ok_or_else(|| ApiError::new(Code::Unauthenticated))?;
+        Self::with(state, held, Some(&secret)).await
+    }
+
+    async fn with(state: &AdminState, held: crate::store::user::Held, secret: Option<&str>) -> Result<Self, ApiError> {
+        let org = state.store.org(&held.actor.org).await?.ok_or_else(|| ApiError::new(Code::Unauthenticated))?;
+        Ok(Self {
+            actor: held.actor,
+            org: org.number,
+            user: held.user,
+            csrf: secret.map(user::csrf_proof),
+            session: secret.map(user::secret_hash),
+        })
+    }
+}
+
+impl FromRequestParts<AdminState> for Caller {
+    type Rejection = ApiError;
+
+    /// For the API: a session that changes something needs the CSRF header.
+    async fn from_request_parts(parts: &mut Parts, state: &AdminState) -> Result<Self, ApiError> {
+        let caller = Self::of(parts, state).await?;
+        if !matches!(parts.method, Method::GET | Method::HEAD) {
+            caller.check_csrf(parts.headers.get(CSRF_HEADER).and_then(|v| v.to_str().ok()))?;
+        }
+        Ok(caller)
+    }
+}
+
+/// A form of a page, sent by a logged-in person with the session's proof.
+#[derive(Debug)]
+pub struct Posted<T> {
+    /// Who.
+    pub caller: Caller,
+    /// The fields.
+    pub form: T,
+}
+
+#[derive(Deserialize)]
+struct Guarded<T> {
+    #[serde(default)]
+    csrf: String,
+    #[serde(flatten)]
+    form: T,
+}
+
+impl<T: DeserializeOwned + Send> FromRequest<AdminState> for Posted<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &AdminState) -> Result<Self, ApiError> {
+        let (parts, body) = request.into_parts();
+        same_origin(&parts.headers)?;
+        let caller = Caller::of(&parts, state).await?;
+        let request = Request::from_parts(parts, body);
+        let Form(guarded) = Form::<Guarded<T>>::from_request(request, state)
+            .await
+            .map_err(|error| ApiError::with(Code::BadRequest, error.body_text()))?;
+        caller.check_csrf(Some(&guarded.csrf))?;
+        Ok(Self { caller, form: guarded.form })
+    }
+}
+
+/// Refuses a form that a browser says comes from another site.
+pub fn same_origin(headers: &HeaderMap) -> Result<(), ApiError> {
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    let foreign_site = text("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none"));
+    let host = text("host").unwrap_or_default();
+    let foreign_origin = text("origin")
+        .is_some_and(|origin| origin.split_once("://").is_none_or(|(_, rest)| !rest.eq_ignore_ascii_case(host)));
+    if foreign_site || foreign_origin { Err(ApiError::new(Code::CsrfRejected)) } else { Ok(()) }
+}
+
+/// Address of the other side, where the server knows it.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub Option<IpAddr>);
+
+impl<S: Sync> FromRequestParts<S> for Peer {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())))
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer")).then_some(token.trim())
+}
+
+/// A cookie's value.
+#[must_use]
+pub fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value.to_owned())
+}
+
+/// Text of a new API token: the prefix makes leaks easy to find.
+pub fn new_api_token() -> Result<Secret<String>, ApiError> {
+    let secret = user::new_secret().map_err(|e| ApiError::with(Code::Internal, e))?;
+    Ok(Secret::new(format!("{API_TOKEN_PREFIX}{}", secret.expose())))
+}

@@ -1,0 +1,189 @@
+//! What every page shares: language, who is logged in, and how values are written.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tenken_shared::collected::Status;
+use tenken_shared::criterion::CriterionState;
+use tenken_shared::finding::Outcome;
+use tenken_shared::text::{Lang, Text, printable};
+
+use crate::http::auth::Caller;
+use crate::query::{HostRow, OutcomeCounts};
+use crate::store::host::HostState;
+use crate::user::Role;
+
+/// Shared part of a page.
+#[derive(Debug, Clone)]
+pub(super) struct Frame {
+    pub(super) lang: Lang,
+    pub(super) user: Option<String>,
+    pub(super) org: String,
+    pub(super) role: Option<Role>,
+    pub(super) csrf: String,
+    /// Path and query of the page, for the language switch.
+    pub(super) path: String,
+    pub(super) active: &'static str,
+    pub(super) zone: TimeZone,
+}
+
+/// The menu: key, address, title, least role.
+const MENU: &[(&str, &str, Text, Role)] = &[
+    ("overview", "/", Text::new("概要", "Overview"), Role::Auditor),
+    ("hosts", "/hosts", Text::new("機器", "Machines"), Role::Auditor),
+    ("software", "/software", Text::new("ソフトウェア", "Software"), Role::Auditor),
+    ("snapshots", "/snapshots", Text::new("スナップショット", "Snapshots"), Role::Auditor),
+    ("tokens", "/tokens", Text::new("登録トークン", "Enrolment"), Role::Operator),
+    ("users", "/users", Text::new("ユーザー", "Users"), Role::Admin),
+    ("audit", "/audit", Text::new("操作記録", "Audit log"), Role::Auditor),
+];
+
+impl Frame {
+    /// A page before log-in.
+    pub(super) fn outside(lang: Lang, path: String) -> Self {
+        Self {
+            lang,
+            user: None,
+            org: String::new(),
+            role: None,
+            csrf: String::new(),
+            path,
+            active: "",
+            zone: TimeZone::UTC,
+        }
+    }
+
+    /// A page of a logged-in person.
+    pub(super) fn inside(lang: Lang, path: String, caller: &Caller, zone: TimeZone) -> Self {
+        Self {
+            lang,
+            user: caller.user.clone(),
+            org: caller.actor.org.to_string(),
+            role: Some(caller.actor.role),
+            csrf: caller.csrf.clone().unwrap_or_default(),
+            path,
+            active: "",
+            zone,
+        }
+    }
+
+    pub(super) fn menu(&self) -> Vec<(&'static str, &'static str, Text)> {
+        MENU.iter()
+            .filter(|(_, _, _, least)| self.role.is_some_and(|role| role >= *least))
+            .map(|(key, href, title, _)| (*key, *href, *title))
+            .collect()
+    }
+
+    pub(super) fn is_ja(&self) -> bool {
+        self.lang == Lang::Ja
+    }
+
+    pub(super) fn other(&self) -> Lang {
+        if self.is_ja() { Lang::En } else { Lang::Ja }
+    }
+
+    pub(super) fn t<'a>(&self, ja: &'a str, en: &'a str) -> &'a str {
+        if self.is_ja() { ja } else { en }
+    }
+
+    pub(super) fn text(&self, text: &Text) -> &'static str {
+        text.get(self.lang)
+    }
+
+    pub(super) fn role_title(&self, role: &Role) -> &'static str {
+        role.title().get(self.lang)
+    }
+
+    pub(super) fn is_active(&self, key: &str) -> bool {
+        self.active == key
+    }
+
+    pub(super) fn same(&self, a: &str, b: &str) -> bool {
+        a == b
+    }
+
+    pub(super) fn is(&self, member: &Option<String>, value: &str) -> bool {
+        member.as_deref().unwrap_or_default() == value
+    }
+
+    pub(super) fn or_empty<'a>(&self, member: &'a Option<String>) -> &'a str {
+        member.as_deref().unwrap_or_default()
+    }
+
+    /// Text from outside without control and direction characters; HTML is escaped by the template.
+    pub(super) fn safe(&self, text: &str) -> String {
+        printable(text)
+    }
+
+    pub(super) fn dash(&self, text: &Option<String>) -> String {
+        text.as_deref().map_or_else(|| "-".to_owned(), printable)
+    }
+
+    pub(super) fn time(&self, at: &Timestamp) -> String {
+        at.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M").to_string()
+    }
+
+    pub(super) fn time_or_dash(&self, at: &Option<Timestamp>) -> String {
+        at.as_ref().map_or_else(|| "-".to_owned(), |at| self.time(at))
+    }
+
+    pub(super) fn outcome(&self, outcome: &Outcome) -> String {
+        badge("o", outcome.as_str(), outcome.title().get(self.lang))
+    }
+
+    pub(super) fn state(&self, state: &CriterionState) -> String {
+        badge("c", state.as_str(), state.title().get(self.lang))
+    }
+
+    pub(super) fn status(&self, status: &Status) -> String {
+        badge("s", status.as_str(), status_title(*status).get(self.lang))
+    }
+
+    pub(super) fn host_state(&self, state: &HostState) -> &'static str {
+        host_state_title(*state).get(self.lang)
+    }
+
+    pub(super) fn os(&self, host: &HostRow) -> String {
+        match (&host.os_name, &host.os_version, &host.os_family) {
+            (Some(name), Some(version), _) if !name.contains(version.as_str()) => format!("{name} {version}"),
+            (Some(name), _, _) => name.clone(),
+            (None, _, Some(family)) => family.clone(),
+            (None, _, None) => "-".to_owned(),
+        }
+    }
+}
+
+impl OutcomeCounts {
+    /// Over all outcomes.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.pass + self.fail + self.unknown + self.not_applicable
+    }
+}
+
+/// A word with a shape of its own; all parts are this program's own text.
+fn badge(family: &str, class: &str, title: &str) -> String {
+    format!(r#"<span class="badge {family}-{class}"><span class="shape" aria-hidden="true"></span>{title}</span>"#)
+}
+
+/// What a fact's status means, for people.
+pub(super) fn status_title(status: Status) -> Text {
+    match status {
+        Status::Known => Text::new("取得済み", "Known"),
+        Status::Partial => Text::new("一部のみ", "Partial"),
+        Status::Absent => Text::new("存在しない", "Absent"),
+        Status::Unsupported => Text::new("対象外の環境", "Unsupported"),
+        Status::Denied => Text::new("権限なし", "Denied"),
+        Status::Failed => Text::new("取得失敗", "Failed"),
+        Status::TimedOut => Text::new("時間切れ", "Timed out"),
+    }
+}
+
+/// Where a host stands, for people.
+pub(super) fn host_state_title(state: HostState) -> Text {
+    match state {
+        HostState::Pending => Text::new("確認待ち", "Pending"),
+        HostState::Confirmed => Text::new("管理対象", "Confirmed"),
+        HostState::Retired => Text::new("廃止", "Retired"),
+        HostState::Revoked => Text::new("失効", "Revoked"),
+    }
+}

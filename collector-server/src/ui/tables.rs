@@ -1,0 +1,456 @@
+//! Plain tables with a form: software, snapshots, enrolment tokens, users, audit log.
+
+use askama::Template;
+use axum::extract::{Path, Query, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::frame::Frame;
+use super::{PageError, Viewer, Visitor, render, urlencode};
+use crate::http::admin;
+use crate::http::auth::{AdminState, Caller, Posted};
+use crate::http::error::{ApiError, Code};
+use crate::query::DEFAULT_PAGE;
+use crate::user::Role;
+
+struct Notice {
+    title: String,
+    text: String,
+    lines: Vec<String>,
+}
+
+struct Field {
+    name: &'static str,
+    title: String,
+    value: String,
+    required: bool,
+    choices: Vec<(String, String)>,
+}
+
+impl Field {
+    fn text(name: &'static str, title: &str, value: &str, required: bool) -> Self {
+        Self { name, title: title.to_owned(), value: value.to_owned(), required, choices: Vec::new() }
+    }
+}
+
+struct FormView {
+    action: &'static str,
+    fields: Vec<Field>,
+    submit: String,
+}
+
+#[derive(Default)]
+struct RowView {
+    cells: Vec<String>,
+    acts: Vec<(String, String)>,
+}
+
+impl RowView {
+    fn of(cells: Vec<String>) -> Self {
+        Self { cells, acts: Vec::new() }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "table.html")]
+struct TablePage {
+    f: Frame,
+    title: String,
+    lead: String,
+    notice: Option<Notice>,
+    form: Option<FormView>,
+    columns: Vec<String>,
+    rows: Vec<RowView>,
+    acts: bool,
+    empty: String,
+    next: Option<String>,
+}
+
+impl TablePage {
+    fn new(f: Frame, title: &str, lead: &str, columns: &[&str], rows: Vec<RowView>, empty: &str) -> Self {
+        Self {
+            title: title.to_owned(),
+            lead: lead.to_owned(),
+            columns: columns.iter().map(|c| (*c).to_owned()).collect(),
+            acts: rows.iter().any(|row| !row.acts.is_empty()),
+            empty: empty.to_owned(),
+            f,
+            notice: None,
+            form: None,
+            rows,
+            next: None,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct SoftwareQuery {
+    #[serde(default)]
+    text: String,
+    #[serde(default)]
+    after: String,
+}
+
+/// GET /software: titles of the organisation and on how many machines they are.
+pub(super) async fn software(
+    State(state): State<AdminState>,
+    viewer: Viewer,
+    Query(query): Query<SoftwareQuery>,
+) -> Result<Response, PageError> {
+    let Viewer { caller, mut frame } = viewer;
+    frame.active = "software";
+    let lang = frame.lang;
+    let page = state
+        .store
+        .software_titles(caller.org, &query.text, &query.after, DEFAULT_PAGE)
+        .await
+        .map_err(|e| PageError(lang, e.into()))?;
+    let rows = page
+        .items
+        .iter()
+        .map(|t| {
+            RowView::of(vec![
+                t.name.clone(),
+                t.version.clone(),
+                t.vendor.clone().unwrap_or_else(|| "-".into()),
+                t.source.clone(),
+                t.hosts.to_string(),
+            ])
+        })
+        .collect();
+    let columns = [
+        frame.t("名前", "Name"),
+        frame.t("版", "Version"),
+        frame.t("提供元", "Vendor"),
+        frame.t("種類", "Source"),
+        frame.t("台数", "Machines"),
+    ];
+    let lead = frame.t(
+        "機器に入っているソフトウェアの一覧です。どの機器に入っているかは read-only SQL (tenken-collector query) やAPIで調べられます。",
+        "Software installed on the machines. Which machines: ask by read-only SQL (tenken-collector query) or the API.",
+    );
+    let empty = frame.t("該当するソフトウェアはありません。", "No software matches.");
+    let mut view = TablePage::new(frame.clone(), frame.t("ソフトウェア", "Software"), lead, &columns, rows, empty);
+    view.next =
+        page.next.map(|after| format!("/software?text={}&after={}", urlencode(&query.text), urlencode(&after)));
+    Ok(render(&view))
+}
+
+/// GET /snapshots
+pub(super) async fn snapshots(State(state): State<AdminState>, viewer: Viewer) -> Result<Response, PageError> {
+    let Viewer { caller, mut frame } = viewer;
+    frame.active = "snapshots";
+    let lang = frame.lang;
+    let all = state.store.snapshot_rows(caller.org).await.map_err(|e| PageError(lang, e.into()))?;
+    let rows = all
+        .iter()
+        .map(|s| RowView::of(vec![s.id.clone(), frame.time(&s.taken_at), s.hosts.to_string(), s.digest.clone()]))
+        .collect();
+    let columns =
+        ["ID", frame.t("取得日時", "Taken"), frame.t("機器数", "Machines"), frame.t("ダイジェスト", "Digest")];
+    let lead = frame.t(
+        "ある時点の事実と判定を固定した記録です。tenken-collector snapshot take で取得し、export で証跡を書き出します。",
+        "Facts and findings frozen at one moment. Take one with tenken-collector snapshot take, write the evidence with export.",
+    );
+    let empty = frame.t("スナップショットはまだありません。", "No snapshot was taken yet.");
+    Ok(render(&TablePage::new(frame.clone(), frame.t("スナップショット", "Snapshots"), lead, &columns, rows, empty)))
+}
+
+async fn token_page(
+    state: &AdminState,
+    caller: &Caller,
+    mut frame: Frame,
+    notice: Option<Notice>,
+) -> Result<Response, PageError> {
+    let lang = frame.lang;
+    frame.active = "tokens";
+    caller.need(Role::Operator).map_err(|e| PageError(lang, e))?;
+    let tokens = admin::enrol_tokens(state, caller).await.map_err(|e| PageError(lang, e))?;
+    let now = Timestamp::now();
+    let rows = tokens
+        .iter()
+        .map(|t| {
+            let good = t.revoked_at.is_none() && t.expires_at > now && t.uses < t.max_uses;
+            let standing = if t.revoked_at.is_some() {
+                frame.t("取消済み", "Revoked")
+            } else if good {
+                frame.t("有効", "Valid")
+            } else {
+                frame.t("終了", "Ended")
+            };
+            let acts = if good {
+                vec![(format!("/tokens/{}/revoke", t.id), frame.t("取り消す", "Revoke").to_owned())]
+            } else {
+                Vec::new()
+            };
+            let group = t.group.clone().unwrap_or_else(|| "-".into());
+            let uses = format!("{} / {}", t.uses, t.max_uses);
+            let cells = vec![t.label.clone(), standing.to_owned(), group, uses, frame.time(&t.expires_at), t.created_by.clone()];
+            RowView { cells, acts }
+        })
+        .collect();
+    let columns = [
+        frame.t("用途", "Label"),
+        frame.t("状態", "State"),
+        frame.t("グループ", "Group"),
+        frame.t("使用回数", "Uses"),
+        frame.t("期限", "Expires"),
+        frame.t("作成者", "Made by"),
+    ];
+    let lead = frame.t(
+        "機器を登録するためのトークンを作ります。作成後に表示されるコマンドを機器で実行してください。",
+        "Make a token to enrol machines, then run the command that is shown on each machine.",
+    );
+    let empty = frame.t("トークンはまだありません。", "No token yet.");
+    let mut page = TablePage::new(frame.clone(), frame.t("登録トークン", "Enrolment tokens"), lead, &columns, rows, empty);
+    page.notice = notice;
+    page.form = Some(FormView {
+        action: "/tokens",
+        submit: frame.t("トークンを作る", "Make a token").to_owned(),
+        fields: vec![
+            Field::text("label", frame.t("用途", "Label"), "", true),
+            Field::text("uses", frame.t("使用回数", "Uses"), "1", true),
+            Field::text("hours", frame.t("有効時間(時間)", "Valid for (hours)"), "72", true),
+            Field::text("group", frame.t("グループ(任意)", "Group (optional)"), "", false),
+        ],
+    });
+    Ok(render(&page))
+}
+
+/// GET /tokens
+pub(super) async fn tokens(State(state): State<AdminState>, viewer: Viewer) -> Result<Response, PageError> {
+    token_page(&state, &viewer.caller, viewer.frame, None).await
+}
+
+#[derive(Deserialize)]
+pub(super) struct NewToken {
+    label: String,
+    uses: String,
+    hours: String,
+    #[serde(default)]
+    group: String,
+}
+
+/// The page of somebody who posted a form: same frame as a viewer's.
+async fn framed(state: &AdminState, visitor: Frame, caller: &Caller, path: &str) -> Result<Frame, PageError> {
+    let zone = super::zone(state, caller.org).await.map_err(|e| PageError(visitor.lang, e))?;
+    Ok(Frame::inside(visitor.lang, path.to_owned(), caller, zone))
+}
+
+/// POST /tokens: shows the token once, with the command to run.
+pub(super) async fn create_token(
+    State(state): State<AdminState>,
+    Visitor(f): Visitor,
+    posted: Posted<NewToken>,
+) -> Result<Response, PageError> {
+    let wrong = |e: ApiError| PageError(f.lang, e);
+    let Posted { caller, form } = posted;
+    caller.need(Role::Operator).map_err(wrong)?;
+    let number = |text: &str, name: &str| {
+        text.trim().parse::<u32>().ok().filter(|n| *n > 0).ok_or_else(|| wrong(ApiError::with(Code::BadRequest, name)))
+    };
+    let new = admin::NewEnrolToken {
+        label: form.label.trim().to_owned(),
+        uses: number(&form.uses, "uses")?,
+        hours: number(&form.hours, "hours")?,
+        group: Some(form.group.trim().to_owned()).filter(|g| !g.is_empty()),
+        ephemeral: false,
+        address_range: None,
+        urls: Vec::new(),
+    };
+    let made = admin::make_enrol_token(&state, &caller, new).await.map_err(wrong)?;
+    let frame = framed(&state, f, &caller, "/tokens").await?;
+    let notice = Notice {
+        title: frame.t("トークンを作りました", "The token is ready").to_owned(),
+        text: frame
+            .t(
+                "このトークンは一度だけ表示されます。管理対象の機器で、次のコマンドを管理者権限で実行してください。",
+                "It is shown this once. Run these commands as administrator on the machine.",
+            )
+            .to_owned(),
+        lines: vec![
+            format!("sudo tenken-agent enrol {}", made.token.expose()),
+            "sudo tenken-agent service install && sudo tenken-agent service start".to_owned(),
+        ],
+    };
+    token_page(&state, &caller, frame, Some(notice)).await
+}
+
+#[derive(Deserialize)]
+pub(super) struct Nothing {}
+
+/// POST /tokens/{id}/revoke
+pub(super) async fn revoke_token(
+    State(state): State<AdminState>,
+    Visitor(f): Visitor,
+    Path(id): Path<String>,
+    posted: Posted<Nothing>,
+) -> Result<Response, PageError> {
+    let wrong = |e: ApiError| PageError(f.lang, e);
+    posted.caller.need(Role::Operator).map_err(wrong)?;
+    admin::revoke_enrol_token(&state, &posted.caller, &id).await.map_err(wrong)?;
+    Ok(Redirect::to("/tokens").into_response())
+}
+
+async fn user_page(
+    state: &AdminState,
+    caller: &Caller,
+    mut frame: Frame,
+    notice: Option<Notice>,
+) -> Result<Response, PageError> {
+    let lang = frame.lang;
+    frame.active = "users";
+    caller.need(Role::Admin).map_err(|e| PageError(lang, e))?;
+    let users = state.store.users(&caller.actor.org).await.map_err(|e| PageError(lang, e.into()))?;
+    let rows = users
+        .iter()
+        .map(|u| {
+            let standing = match (u.disabled, u.has_password) {
+                (true, _) => frame.t("停止中", "Disabled"),
+                (false, true) => frame.t("有効", "Active"),
+                (false, false) => frame.t("パスワード未設定", "No password yet"),
+            };
+            let mut acts =
+                vec![(format!("/users/{}/link", u.name), frame.t("パスワード設定リンク", "Password link").to_owned())];
+            if caller.user.as_deref() != Some(u.name.as_str()) {
+                acts.push(if u.disabled {
+                    (format!("/users/{}/enable", u.name), frame.t("再開", "Enable").to_owned())
+                } else {
+                    (format!("/users/{}/disable", u.name), frame.t("停止", "Disable").to_owned())
+                });
+            }
+            let cells = vec![
+                u.name.clone(),
+                u.role.title().get(lang).to_owned(),
+                standing.to_owned(),
+                frame.time_or_dash(&u.last_login_at),
+            ];
+            RowView { cells, acts }
+        })
+        .collect();
+    let columns = [
+        frame.t("ユーザー名", "User name"),
+        frame.t("権限", "Role"),
+        frame.t("状態", "State"),
+        frame.t("最終ログイン", "Last log-in"),
+    ];
+    let mut page = TablePage::new(frame.clone(), frame.t("ユーザー", "Users"), "", &columns, rows, "-");
+    page.notice = notice;
+    page.form = Some(FormView {
+        action: "/users",
+        submit: frame.t("追加する", "Add").to_owned(),
+        fields: vec![
+            Field::text("name", frame.t("ユーザー名", "User name"), "", true),
+            Field {
+                name: "role",
+                title: frame.t("権限", "Role").to_owned(),
+                value: Role::Auditor.as_str().to_owned(),
+                required: true,
+                choices: Role::ALL
+                    .iter()
+                    .map(|r| (r.as_str().to_owned(), r.title().get(lang).to_owned()))
+                    .collect(),
+            },
+        ],
+    });
+    Ok(render(&page))
+}
+
+/// GET /users
+pub(super) async fn users(State(state): State<AdminState>, viewer: Viewer) -> Result<Response, PageError> {
+    user_page(&state, &viewer.caller, viewer.frame, None).await
+}
+
+#[derive(Deserialize)]
+pub(super) struct NewUser {
+    name: String,
+    role: String,
+}
+
+fn link_notice(frame: &Frame, name: &str, path: &str) -> Notice {
+    let text = frame.t(
+        "次のリンクを本人に安全な方法で渡してください。24時間以内に一度だけ使えます。",
+        "Hand this link to the person safely. It works once, within 24 hours.",
+    );
+    Notice { title: name.to_owned(), text: text.to_owned(), lines: vec![path.to_owned()] }
+}
+
+/// POST /users
+pub(super) async fn add_user(
+    State(state): State<AdminState>,
+    Visitor(f): Visitor,
+    posted: Posted<NewUser>,
+) -> Result<Response, PageError> {
+    let wrong = |e: ApiError| PageError(f.lang, e);
+    let Posted { caller, form } = posted;
+    let role: Role = form.role.parse().map_err(|_| wrong(ApiError::with(Code::BadRequest, "role")))?;
+    let name = form.name.trim().to_owned();
+    admin::add_user(&state, &caller, &name, role).await.map_err(wrong)?;
+    let path = admin::make_link(&state, &caller, &name).await.map_err(wrong)?;
+    let frame = framed(&state, f, &caller, "/users").await?;
+    let notice = link_notice(&frame, &name, &path);
+    user_page(&state, &caller, frame, Some(notice)).await
+}
+
+/// POST /users/{name}/{verb}
+pub(super) async fn change_user(
+    State(state): State<AdminState>,
+    Visitor(f): Visitor,
+    Path((name, verb)): Path<(String, String)>,
+    posted: Posted<Nothing>,
+) -> Result<Response, PageError> {
+    let wrong = |e: ApiError| PageError(f.lang, e);
+    let caller = posted.caller;
+    caller.need(Role::Admin).map_err(wrong)?;
+    match verb.as_str() {
+        "disable" | "enable" => {
+            admin::disable_user(&state, &caller, &name, verb == "disable").await.map_err(wrong)?;
+            Ok(Redirect::to("/users").into_response())
+        }
+        "link" => {
+            let path = admin::make_link(&state, &caller, &name).await.map_err(wrong)?;
+            let frame = framed(&state, f, &caller, "/users").await?;
+            let notice = link_notice(&frame, &name, &path);
+            user_page(&state, &caller, frame, Some(notice)).await
+        }
+        _ => Err(wrong(ApiError::new(Code::NotFound))),
+    }
+}
+
+#[derive(Deserialize)]
+pub(super) struct Before {
+    before: Option<i64>,
+}
+
+/// GET /audit
+pub(super) async fn audit(
+    State(state): State<AdminState>,
+    viewer: Viewer,
+    Query(query): Query<Before>,
+) -> Result<Response, PageError> {
+    let Viewer { caller, mut frame } = viewer;
+    frame.active = "audit";
+    let lang = frame.lang;
+    let entries = state.store.audit_log(&caller.actor.org, query.before, 101).await;
+    let entries = entries.map_err(|e| PageError(lang, e.into()))?;
+    let next = (entries.len() > 100).then(|| format!("/audit?before={}", entries[99].id));
+    let rows = entries
+        .iter()
+        .take(100)
+        .map(|e| {
+            RowView::of(vec![frame.time(&e.at), e.actor.clone(), e.action.clone(), e.object.clone(), e.detail.clone()])
+        })
+        .collect();
+    let columns = [
+        frame.t("日時", "When"),
+        frame.t("だれが", "Who"),
+        frame.t("操作", "Action"),
+        frame.t("対象", "Object"),
+        frame.t("詳細", "Detail"),
+    ];
+    let lead = frame.t("変更はすべて記録され、消すことも書き換えることもできません。", "Every change is kept; nothing can be edited or removed.");
+    let mut page = TablePage::new(frame.clone(), frame.t("操作記録", "Audit log"), lead, &columns, rows, "-");
+    page.next = next;
+    Ok(render(&page))
+}
