@@ -6,4 +6,5 @@ pub mod http;
 pub mod query;
 pub mod rate;
 pub mod store;
+pub mod ui;
 pub mod user;

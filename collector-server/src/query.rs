@@ -250,6 +250,20 @@ pub struct TitlePage {
     pub next: Option<String>,
 }
 
+/// A snapshot in lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct SnapshotRow {
+    /// Id.
+    pub id: String,
+    /// Moment it freezes, collector clock.
+    #[schema(value_type = String, format = DateTime)]
+    pub taken_at: Timestamp,
+    /// Machines in it.
+    pub hosts: u64,
+    /// Merkle root.
+    pub digest: String,
+}
+
 /// Place in a sorted list: the sort value and the host's number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {

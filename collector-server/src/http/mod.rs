@@ -1,4 +1,6 @@
 //! HTTP of the collector.
 
+pub mod admin;
 pub mod auth;
 pub mod error;
+mod query_api;

@@ -15,7 +15,7 @@ use super::auth::{AdminState, Caller};
 use super::error::{ApiError, Code};
 use crate::export::{Format, Table};
 use crate::query::{
-    ControlCounts, CoverageCounts, HOST_COLUMNS, HostFilter, HostFinding, HostRow, MAX_EXPORT, MAX_PAGE, Page, TitlePage,
+    ControlCounts, CoverageCounts, HOST_COLUMNS, HostFilter, HostFinding, HostRow, MAX_EXPORT, MAX_PAGE, Page, SnapshotRow, TitlePage,
 };
 use crate::store::sandbox::{Limits, SandboxError};
 use crate::store::view;
@@ -375,4 +375,13 @@ pub(super) async fn audit(
 ) -> Result<Json<Vec<AuditRow>>, ApiError> {
     let limit = filter.limit.unwrap_or(100);
     Ok(Json(state.store.audit_log(&caller.actor.org, filter.before, limit).await?))
+}
+
+/// Snapshots, newest first.
+#[utoipa::path(get, path = "/api/v1/snapshots", responses((status = 200, body = Vec<SnapshotRow>)))]
+pub(super) async fn snapshots(
+    State(state): State<AdminState>,
+    caller: Caller,
+) -> Result<Json<Vec<SnapshotRow>>, ApiError> {
+    Ok(Json(state.store.snapshot_rows(caller.org).await?))
 }

@@ -6,7 +6,7 @@ use tenken_shared::finding::Outcome;
 use super::db::{Param, params};
 use super::{Result, Row, Store, Tx};
 use crate::query::{
-    ControlCounts, CoverageCounts, Cursor, HostFilter, HostFinding, HostRow, HostSort, OutcomeCounts, Page, TitlePage, TitleRow,
+    ControlCounts, CoverageCounts, Cursor, HostFilter, HostFinding, HostRow, HostSort, OutcomeCounts, Page, SnapshotRow, TitlePage, TitleRow,
 };
 
 /// Conditions and their values, in step.
@@ -363,6 +363,27 @@ impl Store {
                 Cursor { key: title.name.clone(), number: *number }.to_text()
             });
             Ok(TitlePage { items: rows.into_iter().map(|(_, title)| title).collect(), next })
+        })
+        .await
+    }
+
+    /// Snapshots, newest first.
+    pub async fn snapshot_rows(&self, org: i64) -> Result<Vec<SnapshotRow>> {
+        self.read(move |tx| {
+            tx.rows(
+                "select s.snapshot_id, s.recorded_at, s.digest,
+                 (select count(*) from snapshot_host h where h.org_id = s.org_id and h.number = s.number)
+                 from snapshot s where s.org_id = ?1 order by s.number desc limit 1000",
+                params![org],
+                |row| {
+                    Ok(SnapshotRow {
+                        id: row.text(0)?.to_owned(),
+                        taken_at: row.time(1)?,
+                        digest: row.digest(2)?.to_string(),
+                        hosts: u64::try_from(row.int(3)?).unwrap_or_default(),
+                    })
+                },
+            )
         })
         .await
     }

@@ -110,8 +110,8 @@ impl Frame {
     }
 
     /// Text from outside without control and direction characters; HTML is escaped by the template.
-    pub(super) fn safe(&self, text: &str) -> String {
-        printable(text)
+    pub(super) fn safe(&self, text: impl AsRef<str>) -> String {
+        printable(text.as_ref())
     }
 
     pub(super) fn dash(&self, text: &Option<String>) -> String {
@@ -119,7 +119,7 @@ impl Frame {
     }
 
     pub(super) fn time(&self, at: &Timestamp) -> String {
-        at.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M").to_string()
+        self.zone.to_datetime(*at).strftime("%Y-%m-%d %H:%M").to_string()
     }
 
     pub(super) fn time_or_dash(&self, at: &Option<Timestamp>) -> String {

@@ -35,8 +35,6 @@ pub fn routes() -> Router<AdminState> {
         .route("/hosts/{id}/{verb}", post(host::act))
         .route("/software", get(tables::software))
         .route("/snapshots", get(tables::snapshots))
-        .route("/tokens", get(tables::tokens).post(tables::create_token))
-        .route("/tokens/{id}/revoke", post(tables::revoke_token))
         .route("/users", get(tables::users).post(tables::add_user))
         .route("/users/{name}/{verb}", post(tables::change_user))
         .route("/audit", get(tables::audit))
@@ -178,6 +176,9 @@ fn local(path: &str) -> &str {
         && path.bytes().all(|b| (0x21..0x7f).contains(&b) && b != b'\\');
     if fine { path } else { "/" }
 }
+
+/// Moves a host to another state; console and API do the same.
+pub(crate) use self::host::change as change_host;
 
 /// Percent-encodes a query value.
 fn urlencode(text: &str) -> String {

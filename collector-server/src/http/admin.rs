@@ -1,0 +1,199 @@
+//! The admin side as one piece: console and JSON API behind the same walls.
+//!
+//! [`router`] is stateless for whoever merges it. Everything a person or program may change goes through
+//! functions here, so that console, API and command line obey the same rules and leave the same trace.
+
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::middleware::{Next, from_fn};
+use axum::response::Response;
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use jiff::Timestamp;
+use tenken_shared::ids::OrgId;
+use tenken_shared::redact::Secret;
+use utoipa::OpenApi;
+
+use super::auth::{AdminState, Caller, new_api_token};
+use super::error::{ApiError, Code};
+use super::query_api as api;
+use crate::store::Store;
+use crate::store::user::NewApiToken;
+use crate::user::{self, Actor, LINK_MAX, Role};
+
+/// Largest request of the admin side, bytes.
+const MAX_BODY: usize = 256 * 1024;
+/// What pages may load: this program's own style and pictures, nothing else.
+pub const CSP: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; \
+    frame-ancestors 'none'; base-uri 'none'";
+/// Name of the user that the first link is for.
+pub const FIRST_USER: &str = "admin";
+
+/// Console and JSON API.
+pub fn router(state: AdminState) -> Router {
+    crate::ui::routes()
+        .nest("/api/v1", api_routes())
+        .fallback(crate::ui::not_found)
+        .layer(from_fn(secure))
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .with_state(state)
+}
+
+fn api_routes() -> Router<AdminState> {
+    Router::new()
+        .route("/openapi.json", get(|| async { Json(openapi()) }))
+        .route("/me", get(api::me))
+        .route("/hosts", get(api::hosts))
+        .route("/hosts/{host}", get(api::host))
+        .route("/hosts/{host}/facts/{kind}", get(api::fact))
+        .route("/hosts/{host}/{verb}", post(api::change_host))
+        .route("/coverage", get(api::coverage))
+        .route("/criteria", get(api::criteria))
+        .route("/controls", get(api::controls))
+        .route("/findings", get(api::findings))
+        .route("/software", get(api::software))
+        .route("/snapshots", get(api::snapshots))
+        .route("/views", get(api::views))
+        .route("/views/{view}", get(api::view_rows))
+        .route("/sql", post(api::sql))
+        .route("/users", get(api::users))
+        .route("/api-tokens", get(api::api_tokens).post(api::create_api_token))
+        .route("/api-tokens/{id}", delete(api::revoke_api_token))
+        .route("/audit", get(api::audit))
+        .fallback(|| async { ApiError::new(Code::NotFound) })
+        .method_not_allowed_fallback(|| async { ApiError::new(Code::MethodNotAllowed) })
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Tenken collector", description = "Everything the collector answers. Send `authorization: Bearer tka_...`; everything is limited to the token's organisation. Errors are `{code, message, message_ja}` with stable codes."),
+    paths(
+        api::me, api::hosts, api::host, api::fact, api::change_host, api::coverage, api::criteria, api::controls,
+        api::findings, api::software, api::snapshots, api::views, api::view_rows, api::sql, api::users,
+        api::api_tokens, api::create_api_token, api::revoke_api_token, api::audit
+    )
+)]
+struct Api;
+
+/// The OpenAPI document.
+#[must_use]
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    Api::openapi()
+}
+
+/// Puts the security headers on every answer.
+async fn secure(request: Request, next: Next) -> Response {
+    let asset = request.method() == Method::GET && request.uri().path().starts_with("/assets/");
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        ("content-security-policy", CSP),
+        ("x-content-type-options", "nosniff"),
+        ("x-frame-options", "DENY"),
+        ("referrer-policy", "no-referrer"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("permissions-policy", "camera=(), microphone=(), geolocation=()"),
+    ] {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    if !asset {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}
+
+/// Adds a user to the caller's organisation.
+pub async fn add_user(state: &AdminState, caller: &Caller, name: &str, role: Role) -> Result<(), ApiError> {
+    caller.need(Role::Admin)?;
+    if !user::is_user_name(name) {
+        return Err(ApiError::with(Code::BadRequest, "name"));
+    }
+    Ok(state.store.add_user(&caller.actor, name, role).await?)
+}
+
+/// Refuses or again allows a user's log-in; nobody shuts oneself out.
+pub async fn disable_user(state: &AdminState, caller: &Caller, name: &str, off: bool) -> Result<(), ApiError> {
+    caller.need(Role::Admin)?;
+    if off && caller.user.as_deref() == Some(name) {
+        return Err(ApiError::with(Code::Conflict, name));
+    }
+    Ok(state.store.disable_user(&caller.actor, name, off).await?)
+}
+
+/// A one-time link to set a password: the path under the collector's address.
+pub async fn make_link(state: &AdminState, caller: &Caller, name: &str) -> Result<String, ApiError> {
+    caller.need(Role::Admin)?;
+    link(&state.store, &caller.actor, name).await
+}
+
+/// Makes a one-time link for a user of the actor's organisation; answers its path.
+pub async fn link(store: &Store, actor: &Actor, name: &str) -> Result<String, ApiError> {
+    let secret = user::new_secret().map_err(|e| ApiError::with(Code::Internal, e))?;
+    let until = Timestamp::now() + LINK_MAX;
+    store.add_link(actor, name, &user::secret_hash(secret.expose()), until).await?;
+    Ok(format!("/first-password/{}", secret.expose()))
+}
+
+/// Path of the link with which the first administrator sets a password; `None` once anybody can log in.
+/// For `serve` to print.
+pub async fn first_link(store: &Store, org: &OrgId) -> Result<Option<String>, ApiError> {
+    if store.has_password().await? {
+        return Ok(None);
+    }
+    let actor = Actor { org: org.clone(), role: Role::Admin, name: "system".into() };
+    let known = store.users(org).await?;
+    let admin = known.iter().find(|u| u.role == Role::Admin && !u.disabled).map(|u| u.name.clone());
+    let name = match admin {
+        Some(name) => name,
+        None => {
+            store.add_user(&actor, FIRST_USER, Role::Admin).await?;
+            FIRST_USER.to_owned()
+        }
+    };
+    link(store, &actor, &name).await.map(Some)
+}
+
+/// Makes an API token; answers its id and the secret, which is shown this once.
+pub async fn make_api_token(
+    store: &Store,
+    actor: &Actor,
+    name: &str,
+    role: Role,
+    expires_at: Option<Timestamp>,
+) -> Result<(String, Secret<String>), ApiError> {
+    if !actor.may(role) {
+        return Err(ApiError::new(Code::Forbidden));
+    }
+    if name.trim().is_empty() || name.chars().count() > 200 {
+        return Err(ApiError::with(Code::BadRequest, "name"));
+    }
+    let token = new_api_token()?;
+    let id = user::new_id("t").map_err(|e| ApiError::with(Code::Internal, e))?;
+    let row = NewApiToken {
+        id: id.clone(),
+        name: name.trim().to_owned(),
+        role,
+        secret_hash: user::secret_hash(token.expose()),
+        expires_at,
+    };
+    store.add_api_token(actor, row).await?;
+    Ok((id, token))
+}
+
+/// Sets a user's password, if it is good enough.
+pub async fn set_password(
+    store: &Store,
+    actor: &Actor,
+    name: &str,
+    password: Secret<String>,
+) -> Result<(), ApiError> {
+    if !user::is_password_acceptable(name, password.expose()) {
+        return Err(ApiError::new(Code::WeakPassword));
+    }
+    let phc = tokio::task::spawn_blocking(move || user::hash_password(&password))
+        .await
+        .map_err(|e| ApiError::internal(&e))?
+        .map_err(|e| ApiError::with(Code::Internal, e))?;
+    Ok(store.set_password(actor, name, &phc).await?)
+}
