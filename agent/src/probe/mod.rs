@@ -1,6 +1,8 @@
 //! Probes: each collects the facts of one subject through [`Sys`]. Knows neither spool nor network.
 
+pub mod autorun;
 pub mod backups;
+pub mod dconf;
 pub mod firewall;
 #[cfg(test)]
 mod fixture;

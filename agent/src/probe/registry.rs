@@ -1,6 +1,6 @@
 //! The only list of probes.
 
-use super::{Probe, backups, firewall, removable_policy, services, software};
+use super::{Probe, autorun, backups, firewall, removable_policy, services, software};
 
 /// Every probe, in the order of reports.
 pub static ALL: &[&Probe] = &[
@@ -8,6 +8,7 @@ pub static ALL: &[&Probe] = &[
     // One line each, so that additions do not collide.
     &backups::PROBE,
     &removable_policy::PROBE,
+    &autorun::PROBE,
     &firewall::PROBE,
     &services::PROBE,
 ];

@@ -1,0 +1,8 @@
+//! `autorun` of a Windows machine: not yet collected.
+
+use crate::sys::SysError;
+
+/// Always `Unsupported`, reason `not_yet_collected`.
+pub(super) fn unsupported() -> SysError {
+    SysError::Unsupported { what: "autorun".into(), reason: "not_yet_collected".into() }
+}
