@@ -1,4 +1,5 @@
 //! Readers of package databases against the outside corpus, where it is present.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::path::{Path, PathBuf};
 

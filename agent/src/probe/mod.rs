@@ -15,6 +15,7 @@ pub mod services;
 pub mod software;
 pub mod sources;
 pub mod systemd;
+pub mod updates;
 
 use jiff::Timestamp;
 use tenken_shared::collected::{Collected, Reason, Status};

@@ -12,3 +12,7 @@ pub static ALL: &[&Probe] = &[
     &firewall::PROBE,
     &services::PROBE,
 ];
+use super::{Probe, software, updates};
+
+/// Every probe, in the order of reports.
+pub static ALL: &[&Probe] = &[&software::PROBE, &updates::PROBE];
