@@ -1,10 +1,12 @@
 //! The only list of probes.
 
 use super::{Probe, autorun, backups, firewall, removable_policy, services, software};
+use super::{Probe, backups, firewall, removable_policy, services, software, updates};
 
 /// Every probe, in the order of reports.
 pub static ALL: &[&Probe] = &[
     &software::PROBE,
+    &updates::PROBE,
     // One line each, so that additions do not collide.
     &backups::PROBE,
     &removable_policy::PROBE,
@@ -12,7 +14,3 @@ pub static ALL: &[&Probe] = &[
     &firewall::PROBE,
     &services::PROBE,
 ];
-use super::{Probe, software, updates};
-
-/// Every probe, in the order of reports.
-pub static ALL: &[&Probe] = &[&software::PROBE, &updates::PROBE];
