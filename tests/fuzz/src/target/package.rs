@@ -2,7 +2,7 @@
 
 use std::io::{Cursor, Read as _};
 
-use tenken_agent::probe::package::{apk, deb822, dpkg, pacman, rpm, rpmdb, unpack, zone};
+use tenken_agent::probe::package::{apk, deb_version, deb822, dpkg, pacman, rpm, rpmdb, unpack, zone};
 use tenken_agent::probe::software::{parse_flatpak, parse_snap};
 
 use super::text;
@@ -68,7 +68,7 @@ fn rpmdb_ndb(data: &[u8]) {
 fn versions(data: &[u8]) {
     text(data, |both| {
         let (a, b) = both.split_once('\n').unwrap_or((both, ""));
-        for compare in [apk::compare, pacman::compare, rpm::compare] {
+        for compare in [apk::compare, deb_version::compare, pacman::compare, rpm::compare] {
             assert_eq!(compare(a, b), compare(b, a).reverse(), "{a:?} {b:?}");
             assert!(compare(a, a).is_eq(), "{a:?}");
         }
@@ -83,7 +83,7 @@ fn xz(data: &[u8]) {
 }
 
 fn tzif(data: &[u8]) {
-    if let Some(zone) = zone::parse_tzif(data) {
+    if let Ok(zone) = jiff::tz::TimeZone::tzif("machine", data) {
         let _ = zone::local(&zone, "2026-11-23", "01:30:00");
     }
 }
