@@ -1,7 +1,6 @@
 //! The only list of probes.
 
-use super::{Probe, autorun, backups, firewall, removable_policy, services, software};
-use super::{Probe, backups, firewall, removable_policy, services, software, updates};
+use super::{Probe, autorun, backups, firewall, removable_policy, services, software, updates};
 
 /// Every probe, in the order of reports.
 pub static ALL: &[&Probe] = &[
