@@ -12,6 +12,7 @@ pub mod probe;
 pub mod report;
 pub mod run;
 pub mod schedule;
+pub mod service;
 pub mod spool;
 pub mod status;
 pub mod sys;

@@ -13,6 +13,8 @@ mod host;
 mod inventory;
 mod output;
 mod run;
+mod service;
+mod status;
 
 use std::process::ExitCode;
 
@@ -51,6 +53,10 @@ enum Command {
     Enrol(enrol::Args),
     /// Collect and report until told to stop
     Run(run::Args),
+    /// Install, remove, start, stop or look at the service
+    Service(service::Args),
+    /// Last report, spool, clock offset, next run
+    Status(status::Args),
     /// Show the settings in force, or an example file
     Config(config::Args),
 }
@@ -95,6 +101,8 @@ fn dispatch(cli: &Cli, context: Context) -> anyhow::Result<ExitCode> {
         Command::Check(args) => check::run(args, common, context),
         Command::Enrol(args) => enrol::run(args, common, context),
         Command::Run(args) => run::run(args, common),
+        Command::Service(args) => service::run(args, common, context),
+        Command::Status(args) => status::run(args, common, context),
         Command::Config(args) => config::run(args, common),
     }
 }
