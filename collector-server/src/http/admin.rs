@@ -66,11 +66,30 @@ fn api_routes() -> Router<AdminState> {
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Tenken collector", description = "Everything the collector answers. Send `authorization: Bearer tka_...`; everything is limited to the token's organisation. Errors are `{code, message, message_ja}` with stable codes."),
+    info(
+        title = "Tenken collector",
+        description = "Everything the collector answers. Send `authorization: Bearer tka_...`; everything is limited to the token's organisation. Errors are `{code, message, message_ja}` with stable codes."
+    ),
     paths(
-        api::me, api::hosts, api::host, api::fact, api::change_host, api::coverage, api::criteria, api::controls,
-        api::findings, api::software, api::snapshots, api::views, api::view_rows, api::sql, api::users,
-        api::api_tokens, api::create_api_token, api::revoke_api_token, api::audit
+        api::me,
+        api::hosts,
+        api::host,
+        api::fact,
+        api::change_host,
+        api::coverage,
+        api::criteria,
+        api::controls,
+        api::findings,
+        api::software,
+        api::snapshots,
+        api::views,
+        api::view_rows,
+        api::sql,
+        api::users,
+        api::api_tokens,
+        api::create_api_token,
+        api::revoke_api_token,
+        api::audit
     )
 )]
 struct Api;
@@ -113,7 +132,12 @@ pub async fn add_user(state: &AdminState, caller: &Caller, name: &str, role: Rol
 }
 
 /// Refuses or again allows a user's log-in; nobody shuts oneself out.
-pub async fn disable_user(state: &AdminState, caller: &Caller, name: &str, off: bool) -> Result<(), ApiError> {
+pub async fn disable_user(
+    state: &AdminState,
+    caller: &Caller,
+    name: &str,
+    off: bool,
+) -> Result<(), ApiError> {
     caller.need(Role::Admin)?;
     if off && caller.user.as_deref() == Some(name) {
         return Err(ApiError::with(Code::Conflict, name));

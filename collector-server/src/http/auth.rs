@@ -91,14 +91,21 @@ impl AdminState {
     /// Counts an attempt against the limits of the name and of the address.
     pub fn limit(&self, key: &str, from: Option<IpAddr>, now: Timestamp) -> Result<(), ApiError> {
         let address = from.map_or_else(|| "unknown".to_owned(), |ip| ip.to_string());
-        self.by_address.attempt(&address, now).and_then(|()| self.by_name.attempt(key, now)).map_err(|seconds| {
-            tracing::warn!("log-in attempts are being limited");
-            ApiError { retry_after_s: Some(seconds), ..ApiError::new(Code::RateLimited) }
-        })
+        self.by_address.attempt(&address, now).and_then(|()| self.by_name.attempt(key, now)).map_err(
+            |seconds| {
+                tracing::warn!("log-in attempts are being limited");
+                ApiError { retry_after_s: Some(seconds), ..ApiError::new(Code::RateLimited) }
+            },
+        )
     }
 
     /// Opens a session of a user in one of the user's organisations.
-    pub async fn open_session(&self, name: &str, org: &OrgId, now: Timestamp) -> Result<Secret<String>, ApiError> {
+    pub async fn open_session(
+        &self,
+        name: &str,
+        org: &OrgId,
+        now: Timestamp,
+    ) -> Result<Secret<String>, ApiError> {
         let secret = user::new_secret().map_err(|e| ApiError::with(Code::Internal, e))?;
         let hash = user::secret_hash(secret.expose());
         self.store.open_session(name, org, &hash, now, now + user::SESSION_MAX).await?;
@@ -171,14 +178,20 @@ impl Caller {
             let held = held.ok_or_else(|| ApiError::new(Code::Unauthenticated))?;
             return Self::with(state, held, None).await;
         }
-        let secret = cookie(&parts.headers, SESSION_COOKIE).ok_or_else(|| ApiError::new(Code::Unauthenticated))?;
+        let secret =
+            cookie(&parts.headers, SESSION_COOKIE).ok_or_else(|| ApiError::new(Code::Unauthenticated))?;
         let held = state.store.session(&user::secret_hash(&secret), now).await?;
         let held = held.ok_or_else(|| ApiError::new(Code::Unauthenticated))?;
         Self::with(state, held, Some(&secret)).await
     }
 
-    async fn with(state: &AdminState, held: crate::store::user::Held, secret: Option<&str>) -> Result<Self, ApiError> {
-        let org = state.store.org(&held.actor.org).await?.ok_or_else(|| ApiError::new(Code::Unauthenticated))?;
+    async fn with(
+        state: &AdminState,
+        held: crate::store::user::Held,
+        secret: Option<&str>,
+    ) -> Result<Self, ApiError> {
+        let org =
+            state.store.org(&held.actor.org).await?.ok_or_else(|| ApiError::new(Code::Unauthenticated))?;
         Ok(Self {
             actor: held.actor,
             org: org.number,
@@ -240,8 +253,9 @@ pub fn same_origin(headers: &HeaderMap) -> Result<(), ApiError> {
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
     let foreign_site = text("sec-fetch-site").is_some_and(|site| !matches!(site, "same-origin" | "none"));
     let host = text("host").unwrap_or_default();
-    let foreign_origin = text("origin")
-        .is_some_and(|origin| origin.split_once("://").is_none_or(|(_, rest)| !rest.eq_ignore_ascii_case(host)));
+    let foreign_origin = text("origin").is_some_and(|origin| {
+        origin.split_once("://").is_none_or(|(_, rest)| !rest.eq_ignore_ascii_case(host))
+    });
     if foreign_site || foreign_origin { Err(ApiError::new(Code::CsrfRejected)) } else { Ok(()) }
 }
 

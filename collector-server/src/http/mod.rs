@@ -4,3 +4,5 @@ pub mod admin;
 pub mod auth;
 pub mod error;
 mod query_api;
+#[cfg(test)]
+mod tests;

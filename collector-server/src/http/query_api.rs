@@ -15,7 +15,8 @@ use super::auth::{AdminState, Caller};
 use super::error::{ApiError, Code};
 use crate::export::{Format, Table};
 use crate::query::{
-    ControlCounts, CoverageCounts, HOST_COLUMNS, HostFilter, HostFinding, HostRow, MAX_EXPORT, MAX_PAGE, Page, SnapshotRow, TitlePage,
+    ControlCounts, CoverageCounts, HOST_COLUMNS, HostFilter, HostFinding, HostRow, MAX_EXPORT, MAX_PAGE,
+    Page, SnapshotRow, TitlePage,
 };
 use crate::store::sandbox::{Limits, SandboxError};
 use crate::store::view;
@@ -152,7 +153,10 @@ pub(super) async fn change_host(
 
 /// How many machines there are and how many are covered.
 #[utoipa::path(get, path = "/api/v1/coverage", responses((status = 200, body = CoverageCounts)))]
-pub(super) async fn coverage(State(state): State<AdminState>, caller: Caller) -> Result<Json<CoverageCounts>, ApiError> {
+pub(super) async fn coverage(
+    State(state): State<AdminState>,
+    caller: Caller,
+) -> Result<Json<CoverageCounts>, ApiError> {
     Ok(Json(state.store.coverage(caller.org, Timestamp::now()).await?))
 }
 
@@ -191,8 +195,14 @@ pub(super) async fn findings(
     caller: Caller,
     Query(filter): Query<FindingFilter>,
 ) -> Result<Json<Vec<HostFinding>>, ApiError> {
-    let controls: Vec<String> =
-        filter.control.split(',').map(str::trim).filter(|c| !c.is_empty()).take(100).map(str::to_owned).collect();
+    let controls: Vec<String> = filter
+        .control
+        .split(',')
+        .map(str::trim)
+        .filter(|c| !c.is_empty())
+        .take(100)
+        .map(str::to_owned)
+        .collect();
     let limit = filter.limit.unwrap_or(MAX_PAGE).clamp(1, 10_000);
     Ok(Json(state.store.control_findings(caller.org, controls, limit).await?))
 }
@@ -293,7 +303,10 @@ pub(super) async fn sql(
 
 /// Users of the organisation. Needs the role admin.
 #[utoipa::path(get, path = "/api/v1/users", responses((status = 200, body = Vec<UserRow>), (status = 403, body = ErrorBody)))]
-pub(super) async fn users(State(state): State<AdminState>, caller: Caller) -> Result<Json<Vec<UserRow>>, ApiError> {
+pub(super) async fn users(
+    State(state): State<AdminState>,
+    caller: Caller,
+) -> Result<Json<Vec<UserRow>>, ApiError> {
     caller.need(Role::Admin)?;
     Ok(Json(state.store.users(&caller.actor.org).await?))
 }
@@ -340,7 +353,8 @@ pub(super) async fn create_api_token(
 ) -> Result<(StatusCode, Json<MadeApiToken>), ApiError> {
     caller.need(Role::Admin)?;
     let expires_at = new.days.map(|days| Timestamp::now() + SignedDuration::from_hours(24 * i64::from(days)));
-    let (id, token) = admin::make_api_token(&state.store, &caller.actor, &new.name, new.role, expires_at).await?;
+    let (id, token) =
+        admin::make_api_token(&state.store, &caller.actor, &new.name, new.role, expires_at).await?;
     Ok((StatusCode::CREATED, Json(MadeApiToken { id, token })))
 }
 

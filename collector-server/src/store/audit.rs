@@ -35,7 +35,13 @@ pub(super) fn org_number(tx: &mut (dyn Tx + '_), org: &OrgId) -> Result<i64> {
 
 impl Store {
     /// Notes a change that another operation of the store made just before.
-    pub async fn note(&self, actor: &crate::user::Actor, action: &str, object: &str, detail: &str) -> Result<()> {
+    pub async fn note(
+        &self,
+        actor: &crate::user::Actor,
+        action: &str,
+        object: &str,
+        detail: &str,
+    ) -> Result<()> {
         let (actor, action) = (actor.clone(), action.to_owned());
         let (object, detail) = (object.to_owned(), detail.to_owned());
         self.write(move |tx| {

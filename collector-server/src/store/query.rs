@@ -6,7 +6,8 @@ use tenken_shared::finding::Outcome;
 use super::db::{Param, params};
 use super::{Result, Row, Store, Tx};
 use crate::query::{
-    ControlCounts, CoverageCounts, Cursor, HostFilter, HostFinding, HostRow, HostSort, OutcomeCounts, Page, SnapshotRow, TitlePage, TitleRow,
+    ControlCounts, CoverageCounts, Cursor, HostFilter, HostFinding, HostRow, HostSort, OutcomeCounts, Page,
+    SnapshotRow, TitlePage, TitleRow,
 };
 
 /// Conditions and their values, in step.
@@ -53,7 +54,8 @@ const FROM: &str = "from host h
     left join host_chain c on c.org_id = h.org_id and c.host_id = h.host_id
     left join host_summary s on s.org_id = h.org_id and s.host_id = h.host_id";
 
-const COLUMNS: &str = "h.host_id, h.uid, h.hostname, h.state, h.group_name, h.os_family, s.os_name, s.os_version,
+const COLUMNS: &str =
+    "h.host_id, h.uid, h.hostname, h.state, h.group_name, h.os_family, s.os_name, s.os_version,
     s.maker, s.model, coalesce(s.serial, h.serial), s.chassis, s.address, h.agent_version, h.enrolled_at,
     c.last_report_at";
 
@@ -82,9 +84,11 @@ fn conditions(org: i64, filter: &HostFilter, silent_before: i64) -> Where {
             or lower(coalesce(s.model, '')) like {} escape '\\' or lower(coalesce(s.address, '')) like {} escape '\\')";
         place.and(condition, Owned::Text(contains(text)));
     }
-    for (member, column) in
-        [(&filter.state, "h.state = {}"), (&filter.os, "h.os_family = {}"), (&filter.group, "h.group_name = {}")]
-    {
+    for (member, column) in [
+        (&filter.state, "h.state = {}"),
+        (&filter.os, "h.os_family = {}"),
+        (&filter.group, "h.group_name = {}"),
+    ] {
         if let Some(value) = HostFilter::chosen(member) {
             place.and(column, Owned::Text(value.to_owned()));
         }
@@ -101,8 +105,12 @@ fn conditions(org: i64, filter: &HostFilter, silent_before: i64) -> Where {
         );
     }
     match HostFilter::chosen(&filter.silent) {
-        Some("true") => place.and("coalesce(c.last_report_at, h.enrolled_at) < {}", Owned::Int(silent_before)),
-        Some("false") => place.and("coalesce(c.last_report_at, h.enrolled_at) >= {}", Owned::Int(silent_before)),
+        Some("true") => {
+            place.and("coalesce(c.last_report_at, h.enrolled_at) < {}", Owned::Int(silent_before))
+        }
+        Some("false") => {
+            place.and("coalesce(c.last_report_at, h.enrolled_at) >= {}", Owned::Int(silent_before))
+        }
         _ => {}
     }
     place
@@ -139,7 +147,13 @@ fn silent_before(tx: &mut (dyn Tx + '_), org: i64, now: Timestamp) -> Result<i64
     Ok(now.as_millisecond().saturating_sub(i64::from(days).saturating_mul(86_400_000)))
 }
 
-fn host_page(tx: &mut (dyn Tx + '_), org: i64, filter: &HostFilter, limit: u32, now: Timestamp) -> Result<Page<HostRow>> {
+fn host_page(
+    tx: &mut (dyn Tx + '_),
+    org: i64,
+    filter: &HostFilter,
+    limit: u32,
+    now: Timestamp,
+) -> Result<Page<HostRow>> {
     let silent_before = silent_before(tx, org, now)?;
     let mut place = conditions(org, filter, silent_before);
     let count = format!("select count(*) {FROM} where {}", place.sql);
@@ -194,7 +208,13 @@ impl Store {
     }
 
     /// Hosts for an export: every page at once, up to `limit`.
-    pub async fn host_export(&self, org: i64, filter: HostFilter, limit: u32, now: Timestamp) -> Result<Page<HostRow>> {
+    pub async fn host_export(
+        &self,
+        org: i64,
+        filter: HostFilter,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Page<HostRow>> {
         self.read(move |tx| host_page(tx, org, &filter, limit, now)).await
     }
 
@@ -295,7 +315,12 @@ impl Store {
     }
 
     /// Findings of some controls over confirmed hosts, what fails first; at most `limit`.
-    pub async fn control_findings(&self, org: i64, controls: Vec<String>, limit: u32) -> Result<Vec<HostFinding>> {
+    pub async fn control_findings(
+        &self,
+        org: i64,
+        controls: Vec<String>,
+        limit: u32,
+    ) -> Result<Vec<HostFinding>> {
         self.read(move |tx| {
             let mut place = Where::new(org);
             if !controls.is_empty() {

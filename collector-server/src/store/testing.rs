@@ -1,6 +1,12 @@
 //! Stores for tests: SQLite in a temporary folder and, with `TEST_POSTGRES_URL`, a fresh PostgreSQL database.
 
+use jiff::Timestamp;
+use tenken_shared::fact::FactRecord;
 use tenken_shared::ids::OrgId;
+
+use super::db::params;
+use super::fact;
+use super::host::HostRef;
 
 use super::{Location, Store};
 
@@ -52,12 +58,46 @@ pub(crate) async fn seed(store: &Store, slugs: &[&str]) -> Vec<OrgId> {
                 )?;
                 tx.execute(
                     "insert into host (org_id, host_id, uid, state, ephemeral, hostname, labels, enrolled_at, state_at, state_by)
-                     values (?1, 1, ?2, 'active', 0, ?2, '{}', 0, 0, 'test')",
+                     values (?1, 1, ?2, 'confirmed', 0, ?2, '{}', 0, 0, 'test')",
                     super::db::params![number, &host],
+                )?;
+                tx.execute(
+                    "insert into host_chain (org_id, host_id, head_seq, recent, offset_ms, confirmed, reports)
+                     values (?1, 1, 0, ?2, 0, '{}', 0)",
+                    super::db::params![number, &b""[..]],
                 )
             })
             .await
             .unwrap();
     }
     orgs
+}
+
+/// Puts facts of a host into the store as current ones, with their host list row, and marks it due.
+pub(crate) async fn put_facts(store: &Store, at: HostRef, records: Vec<FactRecord>, now: Timestamp) {
+    store
+        .write(move |tx| {
+            for record in &records {
+                let kind = record.content.kind.clone();
+                let id = fact::ensure_kinds(tx, std::slice::from_ref(&kind))?[&kind];
+                let bytes = record.content.to_bytes().unwrap();
+                let (encoding, bytes) = fact::body::pack(&bytes);
+                let stored = fact::body::StoredBody { encoding, base: None, bytes };
+                fact::body::put(tx, at, id, &record.digest, &stored)?;
+                tx.execute(
+                    "insert into host_fact (org_id, host_id, kind_id, observed_from, recorded_from, confirmed_at,
+                     collected_at, digest, status) values (?1, ?2, ?3, ?4, ?4, ?4, ?4, ?5, ?6)",
+                    params![at.org, at.host, id, now, &record.digest, record.content.status.as_str()],
+                )?;
+                super::summary::project(tx, at.org, at.host, record)?;
+            }
+            tx.execute(
+                "update host_chain set first_report_at = ?3, last_report_at = ?3, confirmed_at = ?3
+                 where org_id = ?1 and host_id = ?2",
+                params![at.org, at.host, now],
+            )?;
+            super::due::mark(tx, at, now, "test")
+        })
+        .await
+        .unwrap();
 }

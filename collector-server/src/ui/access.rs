@@ -65,7 +65,8 @@ pub(super) async fn login(
         Ok(secret) => started(&secret, local(&form.next)).map_err(|e| PageError(lang, e)),
         Err(error) if matches!(error.code, Code::LoginFailed | Code::RateLimited) => {
             let sentence = error.sentence(lang);
-            let page = LoginPage { f, error: Some(sentence), name: form.name, next: local(&form.next).to_owned() };
+            let page =
+                LoginPage { f, error: Some(sentence), name: form.name, next: local(&form.next).to_owned() };
             let mut response = (error.code.status(), render(&page)).into_response();
             if let Some(seconds) = error.retry_after_s {
                 response.headers_mut().insert(header::RETRY_AFTER, seconds.into());

@@ -130,8 +130,19 @@ fn list(title: &str, items: &[Value]) -> TableView {
 
 /// Names first, then the rest by the alphabet.
 fn rank(column: &str) -> usize {
-    const FIRST: &[&str] =
-        &["name", "id", "package", "product", "class", "mount", "source", "version", "installed", "candidate", "status"];
+    const FIRST: &[&str] = &[
+        "name",
+        "id",
+        "package",
+        "product",
+        "class",
+        "mount",
+        "source",
+        "version",
+        "installed",
+        "candidate",
+        "status",
+    ];
     FIRST.iter().position(|c| *c == column).unwrap_or(FIRST.len())
 }
 

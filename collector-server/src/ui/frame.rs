@@ -162,7 +162,9 @@ impl OutcomeCounts {
 
 /// A word with a shape of its own; all parts are this program's own text.
 fn badge(family: &str, class: &str, title: &str) -> String {
-    format!(r#"<span class="badge {family}-{class}"><span class="shape" aria-hidden="true"></span>{title}</span>"#)
+    format!(
+        r#"<span class="badge {family}-{class}"><span class="shape" aria-hidden="true"></span>{title}</span>"#
+    )
 }
 
 /// What a fact's status means, for people.

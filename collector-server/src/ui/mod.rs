@@ -159,9 +159,14 @@ struct Back {
 }
 
 /// Keeps the chosen language for a year and goes back; only to a page of this console.
-async fn switch_language(Path(tag): Path<String>, Query(back): Query<Back>, State(_): State<AdminState>) -> Response {
+async fn switch_language(
+    Path(tag): Path<String>,
+    Query(back): Query<Back>,
+    State(_): State<AdminState>,
+) -> Response {
     let lang = Lang::from_tag(&tag);
-    let cookie = format!("{LANG_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=31536000", lang.tag());
+    let cookie =
+        format!("{LANG_COOKIE}={}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=31536000", lang.tag());
     let mut response = Redirect::to(local(&back.back)).into_response();
     if let Ok(value) = HeaderValue::from_str(&cookie) {
         response.headers_mut().append(header::SET_COOKIE, value);
@@ -214,7 +219,9 @@ mod tests {
     #[test]
     fn only_own_pages_are_gone_back_to() {
         assert_eq!(local("/hosts?x=1"), "/hosts?x=1");
-        for hostile in ["//evil.example", "https://evil.example", "/\\evil.example", "/a\r\nset-cookie: x", ""] {
+        for hostile in
+            ["//evil.example", "https://evil.example", "/\\evil.example", "/a\r\nset-cookie: x", ""]
+        {
             assert_eq!(local(hostile), "/", "{hostile}");
         }
     }

@@ -83,7 +83,11 @@ fn counts(frame: &Frame, hosts: &HostCounts) -> String {
     let words: Vec<String> = parts
         .iter()
         .filter(|(count, _, _)| *count > 0)
-        .map(|(count, ja, en)| if frame.is_ja() { format!("{ja} {count}台") } else { format!("{count} {en}") })
+        .map(
+            |(count, ja, en)| {
+                if frame.is_ja() { format!("{ja} {count}台") } else { format!("{count} {en}") }
+            },
+        )
         .collect();
     words.join(if frame.is_ja() { "、" } else { ", " })
 }
@@ -119,7 +123,8 @@ fn groups(frame: &Frame, results: &[CriterionResult]) -> Vec<Group> {
     });
     let rows: Vec<CriterionView> = others.map(|r| view(frame, r)).collect();
     if !rows.is_empty() {
-        let title = frame.t("あわせて確認できる評価基準", "Other criteria that machines can answer").to_owned();
+        let title =
+            frame.t("あわせて確認できる評価基準", "Other criteria that machines can answer").to_owned();
         groups.push(Group { number: "", title, rows });
     }
     groups
@@ -130,13 +135,17 @@ fn first_steps(frame: &Frame, counts: &[ControlCounts]) -> Vec<Step> {
     let known = |c: &ControlCounts| control::find(&c.control);
     let mut failing: Vec<(&ControlCounts, &Control)> =
         counts.iter().filter(|c| c.hosts.fail > 0).filter_map(|c| known(c).map(|rule| (c, rule))).collect();
-    failing.sort_by_key(|(c, rule)| (std::cmp::Reverse(rule.severity), std::cmp::Reverse(c.hosts.fail), rule.id));
+    failing.sort_by_key(|(c, rule)| {
+        (std::cmp::Reverse(rule.severity), std::cmp::Reverse(c.hosts.fail), rule.id)
+    });
     let mut open: Vec<(&ControlCounts, &Control)> = counts
         .iter()
         .filter(|c| c.hosts.fail == 0 && c.hosts.unknown > 0)
         .filter_map(|c| known(c).map(|rule| (c, rule)))
         .collect();
-    open.sort_by_key(|(c, rule)| (std::cmp::Reverse(rule.severity), std::cmp::Reverse(c.hosts.unknown), rule.id));
+    open.sort_by_key(|(c, rule)| {
+        (std::cmp::Reverse(rule.severity), std::cmp::Reverse(c.hosts.unknown), rule.id)
+    });
     let failing = failing.into_iter().map(|(c, rule)| step(frame, rule, Outcome::Fail, c.hosts.fail));
     let open = open.into_iter().map(|(c, rule)| step(frame, rule, Outcome::Unknown, c.hosts.unknown));
     failing.chain(open).take(FIRST).collect()
@@ -233,11 +242,8 @@ pub(super) async fn criterion(
     };
     let exceptions = state.store.exceptions(caller.org).await.map_err(|e| wrong(e.into()))?;
     let truncated = findings.len() > MAX_ROWS as usize;
-    let rows = findings
-        .into_iter()
-        .take(MAX_ROWS as usize)
-        .map(|finding| row_view(&frame, finding))
-        .collect();
+    let rows =
+        findings.into_iter().take(MAX_ROWS as usize).map(|finding| row_view(&frame, finding)).collect();
     let exceptions = exceptions
         .iter()
         .filter(|e| result.controls.contains(&e.control))
@@ -257,7 +263,9 @@ pub(super) async fn criterion(
             (frame.t("内容", "Statement"), a.statement.clone()),
             (
                 frame.t("満たしているか", "Holds"),
-                frame.t(if a.holds { "はい" } else { "いいえ" }, if a.holds { "yes" } else { "no" }).to_owned(),
+                frame
+                    .t(if a.holds { "はい" } else { "いいえ" }, if a.holds { "yes" } else { "no" })
+                    .to_owned(),
             ),
             (frame.t("申告者", "By"), a.by.clone()),
             (frame.t("日時", "When"), frame.time(&a.at)),
@@ -287,7 +295,8 @@ fn row_view(frame: &Frame, finding: crate::query::HostFinding) -> RowView {
     let rule = control::find(&finding.control);
     RowView {
         title: rule.map_or_else(|| finding.control.clone(), |c| c.title.get(frame.lang).to_owned()),
-        sentence: rule.map_or_else(|| finding.message.code.clone(), |c| c.sentence(&finding.message, frame.lang)),
+        sentence: rule
+            .map_or_else(|| finding.message.code.clone(), |c| c.sentence(&finding.message, frame.lang)),
         host: finding.host,
         name: finding.host_name,
         outcome: finding.outcome,

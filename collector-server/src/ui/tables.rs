@@ -67,7 +67,14 @@ pub(super) struct TablePage {
 }
 
 impl TablePage {
-    pub(super) fn new(f: Frame, title: &str, lead: &str, columns: &[&str], rows: Vec<RowView>, empty: &str) -> Self {
+    pub(super) fn new(
+        f: Frame,
+        title: &str,
+        lead: &str,
+        columns: &[&str],
+        rows: Vec<RowView>,
+        empty: &str,
+    ) -> Self {
         Self {
             title: title.to_owned(),
             lead: lead.to_owned(),
@@ -130,34 +137,57 @@ pub(super) async fn software(
         "Software installed on the machines. Which machines: ask by read-only SQL (tenken-collector query) or the API.",
     );
     let empty = frame.t("該当するソフトウェアはありません。", "No software matches.");
-    let mut view = TablePage::new(frame.clone(), frame.t("ソフトウェア", "Software"), lead, &columns, rows, empty);
-    view.next =
-        page.next.map(|after| format!("/software?text={}&after={}", urlencode(&query.text), urlencode(&after)));
+    let mut view =
+        TablePage::new(frame.clone(), frame.t("ソフトウェア", "Software"), lead, &columns, rows, empty);
+    view.next = page
+        .next
+        .map(|after| format!("/software?text={}&after={}", urlencode(&query.text), urlencode(&after)));
     Ok(render(&view))
 }
 
 /// GET /snapshots
-pub(super) async fn snapshots(State(state): State<AdminState>, viewer: Viewer) -> Result<Response, PageError> {
+pub(super) async fn snapshots(
+    State(state): State<AdminState>,
+    viewer: Viewer,
+) -> Result<Response, PageError> {
     let Viewer { caller, mut frame } = viewer;
     frame.active = "snapshots";
     let lang = frame.lang;
     let all = state.store.snapshot_rows(caller.org).await.map_err(|e| PageError(lang, e.into()))?;
     let rows = all
         .iter()
-        .map(|s| RowView::of(vec![s.id.clone(), frame.time(&s.taken_at), s.hosts.to_string(), s.digest.clone()]))
+        .map(|s| {
+            RowView::of(vec![s.id.clone(), frame.time(&s.taken_at), s.hosts.to_string(), s.digest.clone()])
+        })
         .collect();
-    let columns =
-        ["ID", frame.t("取得日時", "Taken"), frame.t("機器数", "Machines"), frame.t("ダイジェスト", "Digest")];
+    let columns = [
+        "ID",
+        frame.t("取得日時", "Taken"),
+        frame.t("機器数", "Machines"),
+        frame.t("ダイジェスト", "Digest"),
+    ];
     let lead = frame.t(
         "ある時点の事実と判定を固定した記録です。tenken-collector snapshot take で取得し、export で証跡を書き出します。",
         "Facts and findings frozen at one moment. Take one with tenken-collector snapshot take, write the evidence with export.",
     );
     let empty = frame.t("スナップショットはまだありません。", "No snapshot was taken yet.");
-    Ok(render(&TablePage::new(frame.clone(), frame.t("スナップショット", "Snapshots"), lead, &columns, rows, empty)))
+    Ok(render(&TablePage::new(
+        frame.clone(),
+        frame.t("スナップショット", "Snapshots"),
+        lead,
+        &columns,
+        rows,
+        empty,
+    )))
 }
 
 /// The page of somebody who posted a form: same frame as a viewer's.
-pub(super) async fn framed(state: &AdminState, visitor: Frame, caller: &Caller, path: &str) -> Result<Frame, PageError> {
+pub(super) async fn framed(
+    state: &AdminState,
+    visitor: Frame,
+    caller: &Caller,
+    path: &str,
+) -> Result<Frame, PageError> {
     let zone = super::zone(state, caller.org).await.map_err(|e| PageError(visitor.lang, e))?;
     Ok(Frame::inside(visitor.lang, path.to_owned(), caller, zone))
 }
@@ -183,8 +213,10 @@ async fn user_page(
                 (false, true) => frame.t("有効", "Active"),
                 (false, false) => frame.t("パスワード未設定", "No password yet"),
             };
-            let mut acts =
-                vec![(format!("/users/{}/link", u.name), frame.t("パスワード設定リンク", "Password link").to_owned())];
+            let mut acts = vec![(
+                format!("/users/{}/link", u.name),
+                frame.t("パスワード設定リンク", "Password link").to_owned(),
+            )];
             if caller.user.as_deref() != Some(u.name.as_str()) {
                 acts.push(if u.disabled {
                     (format!("/users/{}/enable", u.name), frame.t("再開", "Enable").to_owned())
@@ -311,7 +343,13 @@ pub(super) async fn audit(
         .iter()
         .take(100)
         .map(|e| {
-            RowView::of(vec![frame.time(&e.at), e.actor.clone(), e.action.clone(), e.object.clone(), e.detail.clone()])
+            RowView::of(vec![
+                frame.time(&e.at),
+                e.actor.clone(),
+                e.action.clone(),
+                e.object.clone(),
+                e.detail.clone(),
+            ])
         })
         .collect();
     let columns = [
@@ -321,7 +359,10 @@ pub(super) async fn audit(
         frame.t("対象", "Object"),
         frame.t("詳細", "Detail"),
     ];
-    let lead = frame.t("変更はすべて記録され、消すことも書き換えることもできません。", "Every change is kept; nothing can be edited or removed.");
+    let lead = frame.t(
+        "変更はすべて記録され、消すことも書き換えることもできません。",
+        "Every change is kept; nothing can be edited or removed.",
+    );
     let mut page = TablePage::new(frame.clone(), frame.t("操作記録", "Audit log"), lead, &columns, rows, "-");
     page.next = next;
     Ok(render(&page))

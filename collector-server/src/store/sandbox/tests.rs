@@ -37,7 +37,7 @@ async fn every_view_answers_and_shows_its_own_organisation_only() {
         for (org, name) in [(&orgs[0], "alpha-host"), (&orgs[1], "beta-host")] {
             let sql = "select name, count(*) as n, max(state) from hosts where state <> 'x' group by name";
             let table = fixture.store.run_sql(org, sql, quick()).await.unwrap();
-            assert_eq!(table.rows, [[Value::from(name), 1.into(), "active".into()]], "{org}");
+            assert_eq!(table.rows, [[Value::from(name), 1.into(), "confirmed".into()]], "{org}");
         }
     }
 }
@@ -103,7 +103,7 @@ async fn a_session_setting_cannot_move_it_to_another_organisation() {
         seed(&fixture.store, &["alpha", "beta"]).await;
         for sql in [
             "select name from hosts where name like 'beta%'",
-            "select name from hosts where 1=1 or name = 'beta-host' union all select name from hosts where state = 'active' and name like 'b%'",
+            "select name from hosts where 1=1 or name = 'beta-host' union all select name from hosts where state = 'confirmed' and name like 'b%'",
         ] {
             let table = unguarded(&fixture, sql).await.unwrap();
             assert!(table.rows.iter().all(|row| row[0] == "alpha-host"), "{sql}: {table:?}");
