@@ -1,12 +1,17 @@
 //! Probes: each collects the facts of one subject through [`Sys`]. Knows neither spool nor network.
 
+pub mod agent;
 pub mod autorun;
 pub mod backups;
 pub mod dconf;
 pub mod firewall;
 #[cfg(test)]
 mod fixture;
+pub mod hardware;
 pub mod homes;
+pub mod identity;
+pub mod network;
+pub mod os;
 pub mod package;
 pub mod registry;
 pub mod removable_policy;
@@ -16,6 +21,7 @@ pub mod software;
 pub mod sources;
 pub mod systemd;
 pub mod updates;
+pub mod volumes;
 
 use jiff::Timestamp;
 use tenken_shared::collected::{Collected, Reason, Status};
@@ -90,4 +96,12 @@ pub struct Probe {
 /// No paths to watch.
 pub fn watch_nothing(_: Family) -> &'static [&'static str] {
     &[]
+}
+
+/// Answers `unsupported`, reason `not_yet_collected`, for each kind: this version does not read these
+/// from this family of systems.
+#[must_use]
+pub fn not_yet_collected(kinds: &[FactKind], sys: &Sys) -> Vec<Collection> {
+    let reason = || Reason::with("not_yet_collected", sys.family().as_str());
+    kinds.iter().map(|kind| Collection::gap(*kind, Status::Unsupported, reason(), "", sys.now())).collect()
 }

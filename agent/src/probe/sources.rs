@@ -65,6 +65,11 @@ impl Sources {
         }
     }
 
+    /// Takes over what another one gathered.
+    pub fn extend(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
     /// Whether any source leaves something unknown.
     #[must_use]
     pub fn has_gap(&self) -> bool {

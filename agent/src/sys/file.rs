@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::trace::{self, ABSENT, Access};
+use super::trace::{self, ABSENT, Access, DENIED};
 use super::{DEFAULT_FILE_CAP, DEFAULT_LIST_CAP, Family, Sys, SysError};
 
 /// Most symlinks followed for one path.
@@ -261,6 +261,7 @@ impl Sys {
         match &result {
             Ok(_) => {}
             Err(SysError::Absent { .. }) => self.tracer.note(Access::Stat, path, || ABSENT.into()),
+            Err(SysError::Denied { .. }) => self.tracer.note(Access::Content, path, || DENIED.into()),
             Err(_) => self.tracer.volatile(path),
         }
         result
@@ -293,6 +294,7 @@ impl Sys {
             match result {
                 Ok(value) => mark(value),
                 Err(SysError::Absent { .. }) => Some(ABSENT.into()),
+                Err(SysError::Denied { .. }) => Some(DENIED.into()),
                 Err(_) => None,
             }
         }

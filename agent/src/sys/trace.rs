@@ -121,6 +121,8 @@ impl Sys {
 
 /// The mark of something that is not there.
 pub(super) const ABSENT: &str = "absent";
+/// The mark of something that may not be read.
+pub(super) const DENIED: &str = "denied";
 
 /// Short hash of a content.
 pub(super) fn hash_of(bytes: &[u8]) -> String {
