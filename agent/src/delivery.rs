@@ -14,7 +14,7 @@ use tenken_shared::report::{
 use crate::config::Settings;
 use crate::disk::{self, DiskError};
 use crate::enrol::{self, EnrolError};
-use crate::key::{About, Identity, KeyError};
+use crate::key::{About, Identity, KeyError, NextKey};
 use crate::paths::Paths;
 use crate::report::compress;
 use crate::spool::entry::{Entry, Slot};
@@ -83,7 +83,6 @@ pub struct Delivery {
     body_rounds: u32,
     bad_signatures: u32,
     resyncs: u32,
-    rotate: bool,
 }
 
 impl Delivery {
@@ -116,7 +115,6 @@ impl Delivery {
             body_rounds: 0,
             bad_signatures: 0,
             resyncs: 0,
-            rotate: false,
         };
         delivery.show_identity();
         Ok(delivery)
@@ -140,11 +138,6 @@ impl Delivery {
         if let Err(error) = self.status.save(&self.paths) {
             tracing::warn!(%error, "The status file could not be written.");
         }
-    }
-
-    /// Makes the next idle moment change the key.
-    pub fn rotate_key(&mut self) {
-        self.rotate = true;
     }
 
     fn client(&mut self) -> Result<&mut Client, TransportError> {
@@ -175,6 +168,10 @@ impl Delivery {
         }
         if self.resync.is_some() {
             return Ok(Step::ReportNeeded);
+        }
+        // The collector may have taken the new key before a crash: nothing signed by the old one counts then.
+        if self.rotation_unfinished() {
+            return self.rotate_now().await;
         }
         let Some((slot, entry)) = self.spool.oldest()? else {
             if self.spool.owes_a_record() {
@@ -344,9 +341,15 @@ impl Delivery {
         self.change_key(KeyPurpose::Rotate, "This machine has a new key.").await
     }
 
+    fn rotation_unfinished(&self) -> bool {
+        matches!(NextKey::load(&self.paths), Ok(Some(next)) if next.purpose == Some(KeyPurpose::Rotate))
+    }
+
     fn rotation_due(&self) -> bool {
         let days = i64::from(self.policy.policy.collection.key_rotation_days);
-        self.rotate || (days > 0 && enrol::key_age_days(&self.identity, Timestamp::now()) >= days)
+        let asked = || self.paths.rotate_request().exists();
+        let unfinished = || matches!(NextKey::load(&self.paths), Ok(Some(next)) if next.purpose == Some(KeyPurpose::Rotate));
+        asked() || unfinished() || (days > 0 && enrol::key_age_days(&self.identity, Timestamp::now()) >= days)
     }
 
     async fn change_key(&mut self, purpose: KeyPurpose, done: &str) -> Result<Step, DeliveryError> {
@@ -357,11 +360,13 @@ impl Delivery {
         match enrol::change_key(client, &self.paths, &self.identity, purpose, &self.about).await {
             Ok((identity, checked)) => {
                 self.identity = identity;
-                self.rotate = false;
                 self.heard(&checked)?;
+                disk::remove(&self.paths.rotate_request())?;
                 if purpose == KeyPurpose::Clone {
                     self.wanted = None;
                     self.spool.restart(self.identity.membership.host.as_str())?;
+                } else if !self.spool.is_empty() {
+                    self.ask_for_full("key_rotated", None);
                 }
                 self.show_identity();
                 self.status.last_error = None;
@@ -398,7 +403,7 @@ impl Delivery {
             }
             EnrolError::Refused { code, retry_after_s, .. } => {
                 tracing::error!(code, "The collector refused the key request.");
-                self.rotate = false;
+                disk::remove(&self.paths.rotate_request())?;
                 self.status.problem(code, &error);
                 Ok(self.pause(Some(retry_after_s.unwrap_or(LONG_PAUSE.as_secs()))))
             }

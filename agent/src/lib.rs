@@ -5,6 +5,7 @@ pub mod cli;
 pub mod config;
 pub mod delivery;
 pub mod disk;
+pub mod doctor;
 pub mod enrol;
 pub mod key;
 pub mod paths;

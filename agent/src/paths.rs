@@ -45,6 +45,12 @@ impl Paths {
         self.data.join("key.next")
     }
 
+    /// Left by `rotate-key` for the running agent.
+    #[must_use]
+    pub fn rotate_request(&self) -> PathBuf {
+        self.data.join("rotate.request")
+    }
+
     /// The policy last received.
     #[must_use]
     pub fn policy(&self) -> PathBuf {

@@ -7,11 +7,13 @@ mod backup_report;
 mod check;
 mod common;
 mod config;
+mod doctor;
 mod enrol;
 mod explain;
 mod host;
 mod inventory;
 mod output;
+mod rotate_key;
 mod run;
 mod service;
 mod status;
@@ -57,6 +59,10 @@ enum Command {
     Service(service::Args),
     /// Last report, spool, clock offset, next run
     Status(status::Args),
+    /// Find what keeps this machine from reporting, and what to do about it
+    Doctor(doctor::Args),
+    /// Give this machine a new key
+    RotateKey(rotate_key::Args),
     /// Show the settings in force, or an example file
     Config(config::Args),
 }
@@ -103,6 +109,8 @@ fn dispatch(cli: &Cli, context: Context) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(args, common),
         Command::Service(args) => service::run(args, common, context),
         Command::Status(args) => status::run(args, common, context),
+        Command::Doctor(args) => doctor::run(args, common, context),
+        Command::RotateKey(args) => rotate_key::run(args, common, context),
         Command::Config(args) => config::run(args, common),
     }
 }
