@@ -94,8 +94,13 @@ pub struct Collector {
 impl Collector {
     /// Starts one on a free port and waits until it answers.
     pub fn start(data: &Path, store: Store) -> Result<Self> {
+        Self::start_at(data, store, free_port()?)
+    }
+
+    /// Starts one on a port and waits until it answers.
+    pub fn start_at(data: &Path, store: Store, port: u16) -> Result<Self> {
         std::fs::create_dir_all(data)?;
-        let mut collector = Self { data: data.to_owned(), store, port: free_port()?, running: None };
+        let mut collector = Self { data: data.to_owned(), store, port, running: None };
         collector.resume()?;
         Ok(collector)
     }
@@ -186,6 +191,17 @@ impl Collector {
 
     fn log(&self) -> PathBuf {
         self.data.with_extension("log")
+    }
+
+    /// One-time links it printed at its start.
+    #[must_use]
+    pub fn links(&self) -> Vec<String> {
+        let text = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let link = format!("{}/", self.url());
+        let words = text.split(|c: char| c.is_whitespace() || c == '"').filter(|w| w.starts_with(&link));
+        let mut links: Vec<_> = words.map(str::to_owned).collect();
+        links.dedup();
+        links.split_off(links.len().saturating_sub(1))
     }
 
     /// The end of its log.

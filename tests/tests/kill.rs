@@ -20,7 +20,7 @@ use tenken_shared::report::ReplyCode;
 
 /// Rounds of each kind.
 const ROUNDS: u64 = 200;
-const HOSTS: u64 = 4;
+const HOSTS: u64 = 6;
 
 fn random(below: u64) -> u64 {
     let mut bytes = [0; 8];
@@ -52,6 +52,10 @@ impl Sender {
                 self.pending = Some(outgoing);
                 return;
             };
+            if reply.code == ReplyCode::SlowDown {
+                self.pending = Some(outgoing);
+                return;
+            }
             assert_eq!(reply.code, ReplyCode::Accepted, "{:?}", reply.message);
             self.host.accepted(&outgoing);
             self.acknowledged.push((outgoing.manifest.seq, outgoing.digest));

@@ -1,1 +1,144 @@
-fn main() {}
+//! `cargo start`: the whole path on this machine with one command.
+//!
+//! Builds both programs, starts a collector with its embedded store under `target/tenken-start`, enrols
+//! this machine (or goes on with the identity it has), reports, waits for the judgement and prints it.
+//! Then collector and agent keep running until Ctrl-C; `--once` ends instead.
+
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use clap::{Parser, ValueEnum};
+use e2e::process::wait_for;
+use e2e::program::{self, Agent, Collector, Store};
+use e2e::workspace;
+use serde_json::Value;
+
+/// Inspects this machine and shows the result per criterion.
+#[derive(Debug, Parser)]
+#[command(name = "cargo start")]
+struct Arguments {
+    /// End after one report instead of running on.
+    #[arg(long)]
+    once: bool,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Folder that collector and agent keep their data in.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// Port of the console.
+    #[arg(long, default_value_t = 8443)]
+    port: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Table,
+    Json,
+}
+
+static STOPPED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let folder = arguments.folder.clone().unwrap_or_else(|| workspace::target_dir().join("tenken-start"));
+    std::fs::create_dir_all(&folder)?;
+    say("building agent and collector (the first time takes some minutes)");
+    program::folder()?;
+    say(&format!("starting the collector over {}", folder.join("collector").display()));
+    let port = port(&folder, arguments.port)?;
+    let collector = Collector::start_at(&folder.join("collector"), Store::Sqlite, port)?;
+    let mut agent = Agent::live(&folder.join("agent"));
+    if agent.host().is_ok() {
+        say("this machine is enrolled already; going on with its identity");
+    } else {
+        say("enrolling this machine");
+        agent.enrol(&collector.token(1)?)?;
+    }
+    say("collecting and reporting");
+    agent.report()?;
+    let host = agent.host()?;
+    say("waiting for the judgement");
+    let result = judged(&collector, &host)?;
+    match arguments.format {
+        Format::Json => println!("{}", serde_json::to_string_pretty(&result)?),
+        Format::Table => print_table(&collector, &host)?,
+    }
+    if arguments.once {
+        return Ok(());
+    }
+    run_on(&collector, &mut agent)
+}
+
+/// The port used here before, else the wanted one, else a free one; kept, since the agent knows it.
+fn port(folder: &Path, wanted: u16) -> Result<u16> {
+    let file = folder.join("port");
+    if let Ok(text) = std::fs::read_to_string(&file) {
+        let port: u16 = text.trim().parse().with_context(|| format!("reading {}", file.display()))?;
+        let free = TcpListener::bind(("127.0.0.1", port)).is_ok();
+        ensure!(
+            free,
+            "port {port} is in use: another `cargo start` may be running (or remove {})",
+            folder.display()
+        );
+        return Ok(port);
+    }
+    let port = if TcpListener::bind(("127.0.0.1", wanted)).is_ok() { wanted } else { program::free_port()? };
+    std::fs::write(&file, port.to_string())?;
+    Ok(port)
+}
+
+/// The result for a host once every control has been judged after its report.
+fn judged(collector: &Collector, host: &str) -> Result<Value> {
+    wait_for("the judgement", || {
+        let result = collector.json(&["criteria", "--host", host])?;
+        let findings = result["findings"].as_array().is_some_and(|findings| !findings.is_empty());
+        Ok(findings.then_some(result))
+    })
+}
+
+fn print_table(collector: &Collector, host: &str) -> Result<()> {
+    let output = program::output(&mut collector.command(&["criteria", "--host", host])?)?;
+    ensure!(output.status.success(), "criteria: {}", String::from_utf8_lossy(&output.stderr));
+    std::io::stdout().write_all(&output.stdout)?;
+    Ok(())
+}
+
+fn run_on(collector: &Collector, agent: &mut Agent) -> Result<()> {
+    agent.start()?;
+    eprintln!();
+    eprintln!("Console: {}", collector.url());
+    for line in collector.links() {
+        eprintln!("First log-in (once): {line}");
+    }
+    eprintln!(
+        "The certificate is the collector's own, so the browser asks once. Collector and agent keep running; Ctrl-C ends both."
+    );
+    let stopped = STOPPED.clone();
+    ctrlc_watch(&stopped)?;
+    while !stopped.load(Ordering::SeqCst) {
+        std::thread::park_timeout(Duration::from_millis(300));
+    }
+    agent.stop()?;
+    Ok(())
+}
+
+/// Sets the flag at Ctrl-C or SIGTERM; the collector gets its own end when it is dropped.
+fn ctrlc_watch(stopped: &Arc<AtomicBool>) -> Result<()> {
+    let stopped = stopped.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::spawn(move || {
+        let _ = runtime.block_on(tokio::signal::ctrl_c());
+        stopped.store(true, Ordering::SeqCst);
+    });
+    Ok(())
+}
+
+fn say(what: &str) {
+    eprintln!("- {what}");
+}
