@@ -19,7 +19,9 @@ pub struct Target {
     pub run: fn(&[u8]),
     /// Folders and files below the workspace root with real input to start from.
     pub seeds: &'static [&'static str],
-    /// Seeds that are too short or too derived to be files.
+    /// Seeds that are short enough to stand in the source.
+    pub samples: &'static [&'static str],
+    /// Seeds that are not text, or differ each time.
     pub made: fn() -> Vec<Vec<u8>>,
     /// Longest input tried, bytes.
     pub max_len: usize,
@@ -28,7 +30,14 @@ pub struct Target {
 impl Target {
     /// A target whose seeds are fixtures.
     pub const fn over(name: &'static str, run: fn(&[u8]), seeds: &'static [&'static str]) -> Self {
-        Self { name, run, seeds, made: Vec::new, max_len: 2048 }
+        Self { name, run, seeds, samples: &[], made: Vec::new, max_len: 2048 }
+    }
+
+    /// Adds seeds written in the source.
+    #[must_use]
+    pub const fn samples(mut self, samples: &'static [&'static str]) -> Self {
+        self.samples = samples;
+        self
     }
 
     /// Adds seeds made by a function.
@@ -49,6 +58,7 @@ impl Target {
     /// moved fixture does not silently leave a target without a start.
     pub fn seed_inputs(&self, workspace: &Path) -> std::io::Result<Vec<Vec<u8>>> {
         let mut out = (self.made)();
+        out.extend(self.samples.iter().map(|text| text.as_bytes().to_vec()));
         for seed in self.seeds {
             let mut files = Vec::new();
             collect(&workspace.join(seed), &mut files)?;

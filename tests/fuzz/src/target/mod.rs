@@ -1,12 +1,14 @@
 //! The list of targets.
 
+mod backup;
 mod package;
+mod posture;
 mod wire;
 
 use crate::Target;
 
 /// Every target, by subject.
-const GROUPS: &[&[Target]] = &[wire::TARGETS, package::TARGETS];
+const GROUPS: &[&[Target]] = &[wire::TARGETS, package::TARGETS, backup::TARGETS, posture::TARGETS];
 
 /// Every target.
 pub fn all() -> impl Iterator<Item = &'static Target> {

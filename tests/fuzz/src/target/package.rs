@@ -14,17 +14,33 @@ const DPKG_STATUS: &str = "agent/fixtures/software/linux-debian/var/lib/dpkg/sta
 pub const TARGETS: &[Target] = &[
     Target::over("dpkg_status", dpkg_status, &[DPKG_STATUS]),
     Target::over("deb822", deb822_stanzas, &[DPKG_STATUS]),
-    Target::over("apk_installed", apk_installed, &[]).made(made_apk),
-    Target::over("pacman_desc", pacman_desc, &[]).made(made_pacman),
+    Target::over("apk_installed", apk_installed, &[]).samples(APK),
+    Target::over("pacman_desc", pacman_desc, &[]).samples(PACMAN),
     Target::over("rpm_header", rpm_header, &[]).made(made_rpm).max_len(1024),
     Target::over("rpmdb_bdb", rpmdb_bdb, &[]).made(made_bdb).max_len(4096),
     Target::over("rpmdb_ndb", rpmdb_ndb, &[]).made(made_ndb).max_len(8192),
-    Target::over("versions", versions, &[]).made(made_versions).max_len(96),
+    Target::over("versions", versions, &[]).samples(VERSIONS).max_len(96),
     Target::over("xz", xz, &[]).made(made_xz).max_len(512),
     Target::over("tzif", tzif, &[]).made(made_tzif).max_len(1024),
-    Target::over("snap_state", snap_state, &[]).made(made_snap_state),
-    Target::over("snap_yaml", snap_yaml, &[]).made(made_snap_yaml),
-    Target::over("flatpak_appdata", flatpak_appdata, &[]).made(made_appdata),
+    Target::over("snap_state", snap_state, &[]).samples(SNAP_STATE),
+    Target::over("snap_yaml", snap_yaml, &[]).samples(SNAP_YAML),
+    Target::over("flatpak_appdata", flatpak_appdata, &[]).samples(APPDATA),
+];
+
+const APK: &[&str] = &[
+    "C:Q1abc=\nP:musl\nV:1.2.4-r2\nA:x86_64\nm:A <a@example.org>\no:musl\nt:1700000000\n\nP:busybox\nV:1.36.1-r5\n\n",
+];
+const PACMAN: &[&str] = &[
+    "%NAME%\nbash\n\n%VERSION%\n5.2.015-5\n\n%ARCH%\nx86_64\n\n%INSTALLDATE%\n1700000000\n\n%PACKAGER%\nA <a@example.org>\n",
+];
+const VERSIONS: &[&str] =
+    &["1:2.3~rc1-4\n1:2.3-4", "1.2.3_alpha1-r1\n1.2.3-r2", "5.2.015-5\n5.2.15-5", "2^git1-1\n2-1"];
+const SNAP_STATE: &[&str] = &[
+    r#"{"data":{"snaps":{"core22":{"type":"base","sequence":[{"name":"core22","revision":"864"}],"active":true,"current":"864","channel":"latest/stable"}}}}"#,
+];
+const SNAP_YAML: &[&str] = &["name: core22\nversion: '20230801'\narchitectures:\n- amd64\ntype: base\n"];
+const APPDATA: &[&str] = &[
+    r#"<?xml version="1.0"?><component type="desktop"><id>org.example.App</id><releases><release version="44.2" date="2024-01-01"/></releases></component>"#,
 ];
 
 fn dpkg_status(data: &[u8]) {
@@ -100,14 +116,6 @@ fn flatpak_appdata(data: &[u8]) {
     let _ = (parse_flatpak::appdata_version(data), parse_flatpak::release_version(data));
 }
 
-fn made_apk() -> Vec<Vec<u8>> {
-    vec![b"C:Q1abc=\nP:musl\nV:1.2.4-r2\nA:x86_64\nm:A <a@example.org>\no:musl\nt:1700000000\n\nP:busybox\nV:1.36.1-r5\n\n".to_vec()]
-}
-
-fn made_pacman() -> Vec<Vec<u8>> {
-    vec![b"%NAME%\nbash\n\n%VERSION%\n5.2.015-5\n\n%ARCH%\nx86_64\n\n%INSTALLDATE%\n1700000000\n\n%PACKAGER%\nA <a@example.org>\n".to_vec()]
-}
-
 /// A header of two strings and a number.
 fn header() -> Vec<u8> {
     let data = b"bash\x005.1\x00\x00\x00\x00\x00\x01";
@@ -165,12 +173,6 @@ fn made_ndb() -> Vec<Vec<u8>> {
     vec![file]
 }
 
-fn made_versions() -> Vec<Vec<u8>> {
-    ["1:2.3~rc1-4\n1:2.3-4", "1.2.3_alpha1-r1\n1.2.3-r2", "5.2.015-5\n5.2.15-5", "2^git1-1\n2-1"]
-        .map(|t| t.as_bytes().to_vec())
-        .to_vec()
-}
-
 fn made_xz() -> Vec<Vec<u8>> {
     let mut xz = Vec::new();
     let _ = lzma_rs::xz_compress(&mut Cursor::new(b"Package: bash\nVersion: 5.2\n"), &mut xz);
@@ -198,16 +200,4 @@ fn made_tzif() -> Vec<Vec<u8>> {
     file.extend(block(b'2'));
     file.extend(b"\nJST-9\n");
     vec![file]
-}
-
-fn made_snap_state() -> Vec<Vec<u8>> {
-    vec![br#"{"data":{"snaps":{"core22":{"type":"base","sequence":[{"name":"core22","revision":"864"}],"active":true,"current":"864","channel":"latest/stable"}}}}"#.to_vec()]
-}
-
-fn made_snap_yaml() -> Vec<Vec<u8>> {
-    vec![b"name: core22\nversion: '20230801'\narchitectures:\n- amd64\ntype: base\n".to_vec()]
-}
-
-fn made_appdata() -> Vec<Vec<u8>> {
-    vec![br#"<?xml version="1.0"?><component type="desktop"><id>org.example.App</id><releases><release version="44.2" date="2024-01-01"/></releases></component>"#.to_vec()]
 }

@@ -11,8 +11,8 @@ use crate::Target;
 /// Targets of this module.
 pub const TARGETS: &[Target] = &[
     Target::over("report_lines", report_lines, &[]).made(made_reports),
-    Target::over("manifest", manifest, &[]).made(made_manifests),
-    Target::over("fact_body", fact_body, &[]).made(made_bodies),
+    Target::over("manifest", manifest, &[]).samples(&[MANIFEST]),
+    Target::over("fact_body", fact_body, &[]).samples(&[BODY]),
     Target::over("jws", jws, &[]).made(made_jws).max_len(1024),
     Target::over("enrol_token", enrol_token, &[]).made(made_tokens).max_len(1024),
     Target::over("policy", policy, &[]).made(made_policies),
@@ -80,14 +80,6 @@ fn made_reports() -> Vec<Vec<u8>> {
         .into_iter()
         .map(|jws| [jws.as_slice(), BODY.as_bytes()].join(&b'\n'))
         .collect()
-}
-
-fn made_manifests() -> Vec<Vec<u8>> {
-    vec![MANIFEST.as_bytes().to_vec()]
-}
-
-fn made_bodies() -> Vec<Vec<u8>> {
-    vec![BODY.as_bytes().to_vec()]
 }
 
 fn made_jws() -> Vec<Vec<u8>> {
