@@ -1,10 +1,19 @@
 //! Collector: receives signed reports, stores them, judges hosts, answers questions, freezes evidence.
 
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod enrol;
 pub mod evaluate;
 pub mod export;
 pub mod http;
+pub mod ingest;
+pub mod jobs;
+pub mod keys;
 pub mod query;
 pub mod rate;
+pub mod serve;
 pub mod store;
+pub mod tls;
 pub mod ui;
 pub mod user;

@@ -1,8 +1,34 @@
-//! HTTP of the collector.
+//! HTTP: the agents' routes on one screen, the admin side merged in. Handlers are thin; no SQL, no rules.
 
 pub mod admin;
+pub mod agent_api;
 pub mod auth;
 pub mod error;
+pub mod health;
 mod query_api;
 #[cfg(test)]
 mod tests;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+use tenken_shared::api::route;
+
+use crate::app::App;
+
+/// Every route: agents and health here, console and JSON API in [`admin::router`].
+pub fn router(app: Arc<App>) -> Router {
+    let admin = admin::router(auth::AdminState::new(app.store.clone()));
+    Router::new()
+        .route(route::REPORT, post(agent_api::report))
+        .route(route::ENROL, post(agent_api::enrol))
+        .route(route::KEY, post(agent_api::key))
+        .route(route::READMIT, post(agent_api::readmit))
+        .route(route::PING, get(agent_api::ping))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .with_state(app)
+        .merge(admin)
+}

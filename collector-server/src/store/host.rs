@@ -282,6 +282,16 @@ impl Store {
         self.read(move |tx| org(tx, &id)).await
     }
 
+    /// An organisation by number.
+    pub async fn org_at(&self, number: i64) -> Result<Org> {
+        let found = self
+            .read(move |tx| {
+                tx.one("select org_id, slug, name from org where org_id = ?1", params![number], read_org)
+            })
+            .await?;
+        found.ok_or_else(|| StoreError::NotFound(format!("organisation {number}")))
+    }
+
     /// Every organisation.
     pub async fn organisations(&self) -> Result<Vec<Org>> {
         self.read(|tx| tx.rows("select org_id, slug, name from org order by org_id", &[], read_org)).await
@@ -356,6 +366,31 @@ impl Store {
             )?;
             super::due::mark(tx, host.at, now, "host_label")?;
             get(tx, host.at)?.ok_or_else(missing)
+        })
+        .await
+    }
+}
+
+/// Counts for the metrics page.
+#[derive(Debug, Clone, Default)]
+pub struct Totals {
+    /// Hosts by state.
+    pub hosts: Vec<(String, i64)>,
+    /// Hosts waiting to be judged.
+    pub due: i64,
+}
+
+impl Store {
+    /// Counts over the whole store.
+    pub async fn totals(&self, now: Timestamp) -> Result<Totals> {
+        self.read(move |tx| {
+            let hosts =
+                tx.rows("select state, count(*) from host group by state order by state", &[], |row| {
+                    Ok((row.text(0)?.to_owned(), row.int(1)?))
+                })?;
+            let due =
+                tx.one("select count(*) from due where due_at <= ?1", params![now], |row| row.int(0))?;
+            Ok(Totals { hosts, due: due.unwrap_or_default() })
         })
         .await
     }

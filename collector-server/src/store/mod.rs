@@ -16,16 +16,20 @@ mod error;
 pub mod fact;
 pub mod host;
 pub mod judgement;
+pub mod key;
 pub mod migration;
 pub mod policy;
 mod postgres;
+pub mod project;
 pub mod query;
+pub mod report;
 pub mod sandbox;
 pub mod sql;
 mod sqlite;
 pub mod summary;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod token;
 pub mod user;
 pub mod view;
 

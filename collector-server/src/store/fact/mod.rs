@@ -6,6 +6,7 @@
 //! and a report that arrives weeks late does not change what was known then.
 
 pub mod body;
+pub mod change;
 pub mod series;
 pub mod software;
 
@@ -113,7 +114,8 @@ pub fn at_moment(tx: &mut (dyn Tx + '_), at: HostRef, moment: Moment) -> Result<
     Ok(latest.into_values().collect())
 }
 
-/// When each fact of a host was last confirmed (host time corrected).
+/// When each fact of a host was last confirmed (host time corrected). An observation holds for its own
+/// time: only `other` speaks of it.
 #[derive(Debug, Clone, Default)]
 pub struct Confirmations {
     /// For every kind not named in `other`.
@@ -129,6 +131,7 @@ impl Confirmations {
         let own = self.other.get(version.kind.as_str());
         let told = match own {
             Some(ms) => Timestamp::from_millisecond(*ms).ok(),
+            None if version.kind.is_observed() => None,
             None => self.at,
         };
         told.map_or(version.confirmed_at, |told| told.max(version.confirmed_at))

@@ -496,6 +496,19 @@ pub fn drop_rows(tx: &mut (dyn Tx + '_), at: HostRef, kind_id: i64) -> Result<()
     Ok(())
 }
 
+/// Takes a digest that is stored into use again: its items become the host's rows.
+pub fn reinstate(tx: &mut (dyn Tx + '_), at: HostRef, kind_id: i64, digest: &Digest) -> Result<()> {
+    match rows_of(tx, at, kind_id, digest) {
+        Ok((mut rows, rest)) => {
+            rows.sort_unstable();
+            put_rows(tx, at, kind_id, digest, &rows, &rest)
+        }
+        // Kept as bytes because it cannot be rows.
+        Err(StoreError::Damaged(_)) => drop_rows(tx, at, kind_id),
+        Err(error) => Err(error),
+    }
+}
+
 /// Rows and rest of a digest kept as rows or as a difference to others.
 fn rows_of(
     tx: &mut (dyn Tx + '_),

@@ -1,0 +1,129 @@
+//! Command line: one module per command, no logic of the collector.
+
+mod host;
+mod key;
+mod migrate;
+mod output;
+mod serve;
+mod token;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use tenken_shared::ids::OrgId;
+
+use crate::config::Config;
+use crate::store::Store;
+use crate::store::host::Org;
+
+/// Organisation used where none is named.
+pub const DEFAULT_ORG: &str = "default";
+
+/// 点検 collector: takes reports, judges hosts, answers questions, freezes evidence.
+#[derive(Debug, Parser)]
+#[command(name = "tenken-collector", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the server.
+    Serve(serve::Serve),
+    /// Brings the store's schema up to date and ends.
+    Migrate(migrate::Migrate),
+    /// Enrolment tokens.
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Hosts.
+    #[command(subcommand)]
+    Host(host::Host),
+    /// Keys that sign replies.
+    #[command(subcommand)]
+    Key(key::Key),
+    /// The collector's certificate authority.
+    #[command(subcommand)]
+    Ca(key::Ca),
+    /// Prints a commented settings file.
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Args)]
+struct ConfigCommand {
+    /// Print every setting with its default.
+    #[arg(long, required = true)]
+    example: bool,
+}
+
+/// Where the store is; every command takes it.
+#[derive(Debug, Clone, Args)]
+pub struct StoreArgs {
+    /// Folder of everything the embedded store keeps.
+    #[arg(long, env = "TENKEN_COLLECTOR_DATA")]
+    pub data: Option<PathBuf>,
+    /// PostgreSQL instead of the embedded store.
+    #[arg(long, env = "TENKEN_DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// Settings file (TOML).
+    #[arg(long, env = "TENKEN_COLLECTOR_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+impl StoreArgs {
+    /// Settings: defaults, file, then flags and environment.
+    pub fn config(&self) -> anyhow::Result<Config> {
+        let mut config = match &self.config {
+            Some(path) => Config::from_file(path)?,
+            None => Config::default(),
+        };
+        if let Some(data) = &self.data {
+            config.data.clone_from(data);
+        }
+        if self.database_url.is_some() {
+            config.database_url.clone_from(&self.database_url);
+        }
+        Ok(config)
+    }
+
+    /// Opens the store.
+    pub async fn open(&self) -> anyhow::Result<Store> {
+        Ok(Store::open(&self.config()?.location()).await?)
+    }
+
+    /// Opens the store of an existing collector and finds an organisation in it.
+    pub async fn open_org(&self, org: &OrgId) -> anyhow::Result<(Store, Org)> {
+        let store = self.open().await?;
+        let found = store.ensure_org(&DEFAULT_ORG.parse()?, "", jiff::Timestamp::now()).await?;
+        let org = if *org == found.id {
+            found
+        } else {
+            store.org(org).await?.ok_or_else(|| anyhow::anyhow!("no organisation {org}"))?
+        };
+        Ok((store, org))
+    }
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    Table,
+    /// One JSON document.
+    Json,
+}
+
+impl Cli {
+    /// Runs the command.
+    pub async fn run(self) -> anyhow::Result<()> {
+        match self.command {
+            Command::Serve(command) => command.run().await,
+            Command::Migrate(command) => command.run().await,
+            Command::Token(command) => command.run().await,
+            Command::Host(command) => command.run().await,
+            Command::Key(command) => command.run().await,
+            Command::Ca(command) => command.run().await,
+            Command::Config(_) => output::text(crate::config::EXAMPLE),
+        }
+    }
+}
