@@ -481,3 +481,7 @@ fn only_needed(entry: &Entry, need: &[Digest]) -> Option<Vec<u8>> {
     let complete = need.iter().all(|digest| bodies.iter().any(|body| Digest::of(body) == *digest));
     if complete { compress(&entry.meta.jws, &bodies).ok() } else { None }
 }
+
+#[cfg(test)]
+#[path = "delivery_tests.rs"]
+mod tests;

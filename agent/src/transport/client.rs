@@ -344,12 +344,14 @@ fn causes(error: &reqwest::Error) -> String {
 fn find_rustls(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut source = error.source();
     while let Some(cause) = source {
-        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-            return Some(tls);
-        }
-        let inner = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if let Some(tls) = inner.and_then(|e| e.downcast_ref::<rustls::Error>()) {
-            return Some(tls);
+        // An I/O error hides what it wraps from `source`, and may wrap another one.
+        let mut inner: Option<&(dyn std::error::Error + 'static)> = Some(cause);
+        while let Some(wrapped) = inner {
+            if let Some(tls) = wrapped.downcast_ref::<rustls::Error>() {
+                return Some(tls);
+            }
+            let io = wrapped.downcast_ref::<std::io::Error>();
+            inner = io.and_then(std::io::Error::get_ref).map(|e| e as &(dyn std::error::Error + 'static));
         }
         source = cause.source();
     }
