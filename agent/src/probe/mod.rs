@@ -15,11 +15,14 @@ pub mod os;
 pub mod package;
 pub mod registry;
 pub mod removable_policy;
+pub mod restart;
 pub mod runner;
 pub mod services;
 pub mod software;
 pub mod sources;
 pub mod systemd;
+pub mod update_history;
+pub mod update_settings;
 pub mod updates;
 pub mod volumes;
 

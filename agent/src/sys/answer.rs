@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::trace::{self, Access};
@@ -58,6 +59,11 @@ impl Sys {
         self.answer(&format!("space:{mount}"), live::space(mount))
     }
 
+    /// When the running system was started, whole seconds.
+    pub fn booted_at(&self) -> Result<Timestamp, SysError> {
+        self.answer("booted_at", booted_at())
+    }
+
     /// Whether this process has the rights of root or SYSTEM; `None` where that cannot be told.
     #[must_use]
     pub fn is_elevated(&self) -> Option<bool> {
@@ -80,6 +86,7 @@ impl Sys {
     pub(super) fn answer_now(&self, name: &str) -> Option<String> {
         match name.split_once(':') {
             None if name == "uname" => mark(&live::uname().ok()?),
+            None if name == "booted_at" => mark(&booted_at().ok()?),
             None if name == "addresses" => mark(&addresses().ok()?),
             Some(("space", mount)) => mark(&live::space(mount).ok()?),
             _ => None,
@@ -89,6 +96,20 @@ impl Sys {
 
 fn mark<T: Serialize>(value: &T) -> Option<String> {
     serde_json::to_vec(value).ok().map(|bytes| trace::hash_of(&bytes))
+}
+
+fn booted_at() -> Result<Timestamp, SysError> {
+    let failed = |detail: &str| SysError::Failed {
+        what: "booted_at".into(),
+        reason: "api_error".into(),
+        detail: detail.into(),
+    };
+    let seconds = sysinfo::System::boot_time().map_err(|error| failed(&error.to_string()))?;
+    let seconds = i64::try_from(seconds).map_err(|_| failed("range"))?;
+    if seconds == 0 {
+        return Err(failed("no boot time"));
+    }
+    Timestamp::from_second(seconds).map_err(|_| failed("range"))
 }
 
 fn addresses() -> Result<BTreeMap<String, Vec<String>>, SysError> {

@@ -21,6 +21,7 @@ pub fn partial(source: impl Into<String>, count: usize, reason: Reason) -> Sourc
 /// * every source looked at, none left a gap, at least one known: `known`;
 /// * something known and a gap: `partial`, with the reason of the first gap;
 /// * nothing known and a gap: the state of the first gap, without a body: an unread database is no empty list;
+/// * nothing known, no gap, something impossible here: `unsupported`;
 /// * all absent: `absent`, with `nothing` as its reason.
 #[must_use]
 pub fn by_sources<T>(body: T, sources: &[SourceState], nothing: &str) -> Collected<T> {
@@ -34,7 +35,10 @@ pub fn by_sources<T>(body: T, sources: &[SourceState], nothing: &str) -> Collect
         (true, None) => Collected::Known(body),
         (true, Some(gap)) => Collected::Partial(body, reason(gap)),
         (false, Some(gap)) => Collected::from_parts(gap.status, Some(reason(gap)), None),
-        (false, None) => Collected::Absent(Reason::new(nothing)),
+        (false, None) => match sources.iter().find(|s| s.status == Status::Unsupported) {
+            Some(source) => Collected::Unsupported(reason(source)),
+            None => Collected::Absent(Reason::new(nothing)),
+        },
     }
 }
 

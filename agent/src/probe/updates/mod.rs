@@ -13,6 +13,8 @@ mod pacman;
 mod rpm;
 mod windows;
 
+pub(crate) use apt::configuration as apt_configuration;
+
 use jiff::Timestamp;
 use tenken_shared::collected::SourceState;
 use tenken_shared::fact::FactKind;
