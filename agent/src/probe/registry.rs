@@ -1,10 +1,6 @@
 //! The only list of probes. One line each with its full path, so that additions do not collide.
 
 use super::Probe;
-use super::{
-    Probe, autorun, backups, firewall, removable_policy, restart, services, software, update_history,
-    update_settings, updates,
-};
 
 /// Every probe, in the order they run; `agent` runs last, whatever its place.
 pub static ALL: &[&Probe] = &[
@@ -21,15 +17,7 @@ pub static ALL: &[&Probe] = &[
     &super::autorun::PROBE,
     &super::firewall::PROBE,
     &super::services::PROBE,
-    &software::PROBE,
-    &updates::PROBE,
-    &update_history::PROBE,
-    &update_settings::PROBE,
-    &restart::PROBE,
-    // One line each, so that additions do not collide.
-    &backups::PROBE,
-    &removable_policy::PROBE,
-    &autorun::PROBE,
-    &firewall::PROBE,
-    &services::PROBE,
+    &super::update_history::PROBE,
+    &super::update_settings::PROBE,
+    &super::restart::PROBE,
 ];
