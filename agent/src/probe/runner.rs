@@ -294,4 +294,44 @@ mod tests {
         let run = runner(&sys, probes, TIME_LIMIT).run(&ProbeConfig::default(), Some(&[FactKind::Restart]));
         assert_eq!(statuses(&run), [(FactKind::Restart, Status::Known, None)]);
     }
+
+    /// Makes every file old enough that a later change cannot hide in the same tick of the clock.
+    fn age(dir: &tempfile::TempDir) {
+        let newest = std::fs::metadata(dir.path().join("etc")).unwrap().modified().unwrap();
+        while newest.elapsed().unwrap_or_default() < Duration::from_millis(60) {
+            std::thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn an_unchanged_machine_is_read_once_and_a_changed_one_again() {
+        static RUNS: AtomicUsize = AtomicUsize::new(0);
+        let (dir, sys) = machine();
+        age(&dir);
+        let state = tempfile::tempdir().unwrap();
+        let counted = probe("restart", &[FactKind::Restart], |sys, _| {
+            RUNS.fetch_add(1, Ordering::SeqCst);
+            vec![restart(sys)]
+        });
+        // Each time another process: only the file in the state folder is left of the one before.
+        let run = |config: &ProbeConfig| {
+            let memo = Memo::open(Some(state.path().to_owned()), &sys);
+            let given = Runner::with_probes(sys.clone(), memo, vec![counted], TIME_LIMIT).run(config, None);
+            let body: Restart = given[0].record.typed().value().cloned().unwrap();
+            (RUNS.load(Ordering::SeqCst), body.pending)
+        };
+        let config = ProbeConfig::default();
+        assert_eq!(run(&config), (1, Some(false)));
+        assert_eq!(run(&config), (1, Some(false)), "unchanged: from the memo");
+        std::fs::write(dir.path().join("etc/pending"), "").unwrap();
+        assert_eq!(run(&config), (2, Some(true)), "changed: read again");
+        let mut other = ProbeConfig::default();
+        other.policy.time_zone = "UTC".into();
+        assert_eq!(run(&other), (3, Some(true)), "another policy may mean another answer");
+        std::fs::write(state.path().join("memo.json"), b"{\"program\":").unwrap();
+        assert_eq!(run(&other), (4, Some(true)), "a damaged memo is thrown away");
+        let text = std::fs::read_to_string(state.path().join("memo.json")).unwrap();
+        std::fs::write(state.path().join("memo.json"), text.replace("true", "false")).unwrap();
+        assert_eq!(run(&other), (5, Some(true)), "an altered memo is not believed");
+    }
 }

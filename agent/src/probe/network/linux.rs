@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tenken_shared::collected::{Collected, Reason};
+use tenken_shared::collected::{Collected, Reason, Status};
 use tenken_shared::fact::network::{Interface, Network};
 
 use super::parse;
@@ -57,7 +57,8 @@ fn addresses(sys: &Sys, sources: &mut Sources) -> BTreeMap<String, Vec<String>> 
             all
         }
         Err(error) => {
-            sources.error("getifaddrs", &error);
+            // Without it the IPv4 addresses are missing, whatever the cause.
+            sources.gap("getifaddrs", Status::Partial, error.reason());
             BTreeMap::new()
         }
     };

@@ -65,13 +65,14 @@ fn release(sys: &Sys, sources: &mut Sources, from: &mut Vec<String>) -> Option<B
         }
     }
     type Reader = fn(&str) -> Option<Release>;
-    let older: [(&str, Reader); 7] = [
+    let older: [(&str, Reader); 8] = [
         ("/etc/redhat-release", parse::redhat_release),
         ("/etc/system-release", parse::redhat_release),
         ("/etc/centos-release", parse::redhat_release),
         ("/etc/SuSE-release", parse::suse_release),
         ("/etc/lsb-release", parse::lsb_release),
         ("/etc/alpine-release", |text| version_only("alpine", "Alpine Linux", text)),
+        ("/etc/arch-release", |text| Some(parse::arch_release(text))),
         ("/etc/debian_version", |text| version_only("debian", "Debian GNU/Linux", text)),
     ];
     older.into_iter().find_map(|(path, reader)| {
@@ -92,8 +93,14 @@ fn version_only(id: &str, name: &str, text: &str) -> Option<Release> {
 
 fn of_release(sys: &Sys, release: &BTreeMap<String, String>, sources: &mut Sources) -> Os {
     let get = |name: &str| release.get(name).filter(|value| !value.is_empty()).cloned();
-    let is_debian = release.get("ID").is_some_and(|id| id == "debian");
-    let debian = is_debian.then(|| sources.optional_text(sys, "/etc/debian_version")).flatten();
+    // Both name the point release where os-release names only the series.
+    let point = match release.get("ID").map(String::as_str) {
+        Some("debian") => sources.optional_text(sys, "/etc/debian_version"),
+        Some("centos" | "rhel" | "ol" | "rocky" | "almalinux" | "scientific") => sources
+            .optional_text(sys, "/etc/redhat-release")
+            .and_then(|text| parse::redhat_release(&text)?.version),
+        _ => None,
+    };
     let variant = get("VARIANT_ID").map(|variant| variant.to_ascii_lowercase());
     Os {
         family: "linux".into(),
@@ -109,7 +116,7 @@ fn of_release(sys: &Sys, release: &BTreeMap<String, String>, sources: &mut Sourc
             _ => None,
         },
         version: get("VERSION_ID"),
-        version_full: parse::full_version(release, debian.as_deref()),
+        version_full: parse::full_version(release, point.as_deref()),
         build: get("BUILD_ID"),
         codename: get("VERSION_CODENAME"),
         support_end: get("SUPPORT_END").and_then(|date| parse::iso_date(&date)),

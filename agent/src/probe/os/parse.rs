@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 const MAX_VALUE: usize = 1024;
 
 /// The map of an `os-release(5)` file: shell-like assignments, quotes removed, escapes undone, comments
-/// and lines without `=` skipped. The last assignment of a name wins.
+/// and lines without `=` skipped. Blanks without quotes are kept, as some distributions forget them. The last assignment of a name wins.
 #[must_use]
 pub fn os_release(text: &str) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
@@ -31,7 +31,6 @@ fn unquote(value: &str) -> String {
         match (quote, c) {
             (Some(open), c) if c == open => quote = None,
             (None, '"' | '\'') => quote = Some(c),
-            (None, c) if c.is_whitespace() => break,
             (Some('\''), c) => out.push(c),
             (quoted, '\\') => match chars.next() {
                 // Inside double quotes only these four lose their backslash.
@@ -119,19 +118,25 @@ pub fn suse_release(text: &str) -> Option<Release> {
     Some(Release { id: id.into(), name: name.into(), version: Some(version), codename: field("CODENAME") })
 }
 
+/// `/etc/arch-release`: empty on Arch itself, a name on its derivatives; a rolling release has no version.
+#[must_use]
+pub fn arch_release(text: &str) -> Release {
+    let name = text.lines().next().map(str::trim).filter(|name| !name.is_empty()).unwrap_or("Arch Linux");
+    let id = if name.to_ascii_lowercase().contains("manjaro") { "manjaro" } else { "arch" };
+    Release { id: id.into(), name: name.into(), version: None, codename: None }
+}
+
 /// The full version: the point release where another file or `VERSION` tells more than `VERSION_ID`.
 #[must_use]
-pub fn full_version(release: &BTreeMap<String, String>, debian_version: Option<&str>) -> Option<String> {
-    let id = release.get("ID").map(String::as_str);
-    if id == Some("debian") {
-        let line = debian_version.map(str::trim).filter(|v| v.starts_with(|c: char| c.is_ascii_digit()));
-        if let Some(line) = line {
-            return Some(line.to_owned());
-        }
-    }
-    let short = release.get("VERSION_ID")?;
+pub fn full_version(release: &BTreeMap<String, String>, point_release: Option<&str>) -> Option<String> {
+    let short = release.get("VERSION_ID");
     let long = release.get("VERSION").and_then(|v| v.split_whitespace().next());
-    let fuller = long.filter(|long| long.starts_with(short.as_str()));
+    let point = point_release.map(str::trim).filter(|v| v.starts_with(|c: char| c.is_ascii_digit()));
+    let Some(short) = short else { return point.map(str::to_owned) };
+    let is_fuller = |text: &&str| {
+        text.strip_prefix(short.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let fuller = [point, long].into_iter().flatten().filter(is_fuller).max_by_key(|text| text.len());
     Some(fuller.unwrap_or(short).to_owned())
 }
 
@@ -225,7 +230,7 @@ mod tests {
         assert_eq!(map["NAME"], "A \"b\" $c \\x");
         assert_eq!(map["ID"], "its");
         assert_eq!(map["EMPTY"], "");
-        assert_eq!(map["VERSION_ID"], "1 2");
+        assert_eq!(map["VERSION_ID"], "1 2 trailing");
         assert_eq!(map.len(), 4);
     }
 

@@ -130,7 +130,8 @@ pub fn is_network(file_system: &str) -> bool {
 pub fn is_volume(mount: &Mount) -> bool {
     let stacked =
         matches!(mount.file_system.as_str(), "ecryptfs" | "fuse.gocryptfs" | "fuse.encfs" | "fuse.cryfs");
-    let on_device = mount.source.starts_with("/dev/") && !mount.source.starts_with("/dev/loop");
+    let by_name = ["UUID=", "LABEL=", "PARTUUID=", "PARTLABEL="].iter().any(|p| mount.source.starts_with(p));
+    let on_device = by_name || mount.source.starts_with("/dev/") && !mount.source.starts_with("/dev/loop");
     let pooled = matches!(mount.file_system.as_str(), "zfs" | "btrfs" | "bcachefs");
     let is_root = mount.mount == "/" && !matches!(mount.file_system.as_str(), "rootfs");
     // snapd and the like mount read-only images; they are packages, not volumes.

@@ -1,0 +1,35 @@
+//! The facts of every fixture of this machine's own kinds, as snapshots.
+#![cfg(unix)]
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::path::Path;
+
+use tenken_agent::probe::{Probe, ProbeConfig, agent, hardware, identity, network, os, volumes};
+use tenken_agent::sys::Sys;
+
+const PROBES: [&Probe; 6] =
+    [&agent::PROBE, &identity::PROBE, &hardware::PROBE, &os::PROBE, &network::PROBE, &volumes::PROBE];
+
+#[test]
+fn every_fixture_gives_its_facts() {
+    for probe in PROBES {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(probe.name);
+        let mut cases: Vec<_> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        cases.retain(|path| path.is_dir());
+        cases.sort();
+        for case in cases {
+            let sys = Sys::at_root(&case, Some("2026-11-23T00:00:00Z".parse().unwrap())).unwrap();
+            let given = (probe.collect)(&sys, &ProbeConfig::default());
+            let mut contents: Vec<_> = given.into_iter().map(|c| c.record.content).collect();
+            for body in contents.iter_mut().filter_map(|content| content.body.as_mut()) {
+                // Differ by build and by who runs the test.
+                for name in ["version", "target", "elevated"].iter().filter(|_| probe.name == "agent") {
+                    body[*name] = "[varies]".into();
+                }
+            }
+            let name = format!("{}_{}", probe.name, case.file_name().unwrap().to_string_lossy());
+            insta::assert_json_snapshot!(name, contents);
+        }
+    }
+}
