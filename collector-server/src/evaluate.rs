@@ -87,7 +87,7 @@ async fn lease(store: &Store, holder: &str, now: Timestamp) -> Result<bool> {
 
 /// Marks all hosts due when this program's controls or built-in catalogue are not those that judged last.
 async fn mark_changed_controls(store: &Store, now: Timestamp) -> Result<()> {
-    let own = controls_print();
+    let own = control::print();
     if store.setting(CONTROLS_SETTING).await?.as_deref() == Some(own.as_str()) {
         return Ok(());
     }
@@ -95,14 +95,6 @@ async fn mark_changed_controls(store: &Store, now: Timestamp) -> Result<()> {
         store.mark_all_due(org.number, now, "controls").await?;
     }
     store.set_setting(CONTROLS_SETTING, &own).await
-}
-
-/// Which rules and data this program judges by.
-#[must_use]
-pub fn controls_print() -> String {
-    let controls: Vec<_> = control::ALL.iter().map(|c| format!("{}:{}", c.id, c.version)).collect();
-    let text = format!("{} {}", controls.join(" "), Catalog::embedded().support.version);
-    tenken_shared::ids::Digest::of(text.as_bytes()).to_string()
 }
 
 /// Judges some hosts in one transaction.

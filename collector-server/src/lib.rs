@@ -16,4 +16,7 @@ pub mod serve;
 pub mod store;
 pub mod tls;
 pub mod ui;
+pub mod snapshot;
+#[cfg(test)]
+mod story;
 pub mod user;

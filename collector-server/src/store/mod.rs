@@ -24,6 +24,7 @@ pub mod project;
 pub mod query;
 pub mod report;
 pub mod sandbox;
+pub mod snapshot;
 pub mod sql;
 mod sqlite;
 pub mod summary;
