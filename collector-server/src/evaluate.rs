@@ -14,7 +14,7 @@ use tenken_shared::policy::PolicyEnvelope;
 
 use crate::store::due::Due;
 use crate::store::judgement::{self, Judgement};
-use crate::store::{Result, Store, Tx, fact, host, policy};
+use crate::store::{Result, Store, Tx, fact, host, ledger, policy};
 
 /// Hosts per transaction.
 const BATCH: u32 = 50;
@@ -137,6 +137,7 @@ fn judge(
     now: Timestamp,
 ) -> Result<Option<Judgement>> {
     let Some(host) = host::get(tx, due.at)?.filter(|h| h.state.reports()) else { return Ok(None) };
+    ledger::confirm(tx, &host, now)?;
     let inventory = fact::inventory(tx, due.at, None)?;
     let mut history: History = judgement::kept(tx, due.at)?.map(|k| k.history).unwrap_or_default();
     history.absorb(&inventory, SignedDuration::from_millis(host.offset_ms), now);

@@ -11,6 +11,7 @@ pub mod ingest;
 pub mod jobs;
 pub mod keys;
 pub mod query;
+pub mod ledger;
 pub mod rate;
 pub mod serve;
 pub mod store;

@@ -19,6 +19,17 @@ pub struct CatalogDocument {
     pub created_by: String,
 }
 
+/// One version of a policy, without its document.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct PolicyVersion {
+    /// Number.
+    pub version: u64,
+    /// When it was put in force.
+    pub created_at: Timestamp,
+    /// By whom.
+    pub created_by: String,
+}
+
 /// The policy in force for an organisation; version 0 with all defaults where none was ever set.
 pub fn current(tx: &mut (dyn Tx + '_), org: i64) -> Result<PolicyEnvelope> {
     let found = tx.one(
@@ -43,6 +54,24 @@ impl Store {
                 "select document from policy where org_id = ?1 and version = ?2",
                 params![org, number],
                 |row| Ok(PolicyEnvelope { version, policy: row.json(0)? }),
+            )
+        })
+        .await
+    }
+
+    /// Versions of a policy, newest first.
+    pub async fn policy_history(&self, org: i64) -> Result<Vec<PolicyVersion>> {
+        self.read(move |tx| {
+            tx.rows(
+                "select version, created_at, created_by from policy where org_id = ?1 order by version desc",
+                params![org],
+                |row| {
+                    Ok(PolicyVersion {
+                        version: row.int(0)?.unsigned_abs(),
+                        created_at: row.time(1)?,
+                        created_by: row.text(2)?.to_owned(),
+                    })
+                },
             )
         })
         .await
