@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use crate::app::App;
 use crate::evaluate;
 use crate::serve::stopped;
+use crate::snapshot;
 use crate::tls::Tls;
 
 /// How often keys and certificate are looked at.
@@ -18,12 +19,16 @@ const KEYS_EVERY: Duration = Duration::from_secs(20);
 /// How often due hosts are judged.
 const JUDGE_EVERY: Duration = Duration::from_secs(2);
 
+/// How often the schedules of snapshots are looked at.
+const FREEZE_EVERY: Duration = Duration::from_secs(20);
+
 /// Starts the jobs; they end when `stop` turns true.
 #[must_use]
 pub fn start(app: &Arc<App>, tls: &Arc<Tls>, stop: &watch::Receiver<bool>) -> Vec<JoinHandle<()>> {
     vec![
         tokio::spawn(keep_keys(Arc::clone(app), Arc::clone(tls), stop.clone())),
         tokio::spawn(judge(Arc::clone(app), stop.clone())),
+        tokio::spawn(freeze(Arc::clone(app), stop.clone())),
     ]
 }
 
@@ -53,6 +58,19 @@ async fn judge(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     while pause(JUDGE_EVERY, &mut stop).await {
         if let Err(error) = evaluate::round(&app.store, &holder, app.now()).await {
             tracing::warn!(error = %error, "due hosts could not be judged");
+        }
+    }
+}
+
+async fn freeze(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    while pause(FREEZE_EVERY, &mut stop).await {
+        match snapshot::run_due(&app.store, &app.keys.signing_key(), app.now()).await {
+            Ok(taken) => {
+                for one in taken {
+                    tracing::info!(snapshot.id = %one.id, hosts = one.hosts, "scheduled snapshot taken");
+                }
+            }
+            Err(error) => tracing::error!(error = %error, "a scheduled snapshot was not taken"),
         }
     }
 }

@@ -10,14 +10,14 @@ pub mod http;
 pub mod ingest;
 pub mod jobs;
 pub mod keys;
-pub mod query;
 pub mod ledger;
+pub mod query;
 pub mod rate;
 pub mod serve;
-pub mod store;
-pub mod tls;
-pub mod ui;
 pub mod snapshot;
+pub mod store;
 #[cfg(test)]
 mod story;
+pub mod tls;
+pub mod ui;
 pub mod user;

@@ -146,15 +146,32 @@ pub async fn run_due(
     key: &Arc<SigningKey>,
     now: Timestamp,
 ) -> Result<Vec<SnapshotSummary>, SnapshotError> {
-    let mut taken = Vec::new();
+    let (mut taken, mut failed) = (Vec::new(), None);
     let orgs = store.organisations().await?;
     for due in store.due_schedules(now).await? {
         let Some(org) = orgs.iter().find(|o| o.number == due.org) else { continue };
-        let next_at = next_run(&due.cron, &due.time_zone, now)?;
-        let new = new_snapshot(store, org.number, &org.id, "schedule", "schedule", now).await?;
-        taken.extend(store.take_scheduled(due, next_at, new, Arc::clone(key)).await?);
+        // One organisation's trouble must not keep the others from their snapshots.
+        match run_one(store, key, org, due, now).await {
+            Ok(one) => taken.extend(one),
+            Err(error) => failed = failed.or(Some(error)),
+        }
     }
-    Ok(taken)
+    match failed {
+        Some(error) if taken.is_empty() => Err(error),
+        _ => Ok(taken),
+    }
+}
+
+async fn run_one(
+    store: &Store,
+    key: &Arc<SigningKey>,
+    org: &Org,
+    due: Schedule,
+    now: Timestamp,
+) -> Result<Option<SnapshotSummary>, SnapshotError> {
+    let next_at = next_run(&due.cron, &due.time_zone, now)?;
+    let new = new_snapshot(store, org.number, &org.id, "schedule", "schedule", now).await?;
+    Ok(store.take_scheduled(due, next_at, new, Arc::clone(key)).await?)
 }
 
 /// Public halves of every signing key this collector ever had.

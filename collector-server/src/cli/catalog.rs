@@ -88,7 +88,9 @@ impl Import {
             tracing::warn!("the catalogue built into this program is newer and stays in use");
         }
         match self.format {
-            Format::Json => output::json(&json!({"number": number, "version": support.version, "in_use": in_use})),
+            Format::Json => {
+                output::json(&json!({"number": number, "version": support.version, "in_use": in_use}))
+            }
             Format::Table => output::text(&format!("{} {}\n", number, support.version)),
         }
     }

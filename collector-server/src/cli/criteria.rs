@@ -114,7 +114,8 @@ fn table(results: &[CriterionResult], lang: Lang) -> anyhow::Result<()> {
             Lang::Ja => c.summary_ja.as_str(),
             Lang::En => c.summary_en.as_str(),
         });
-        let nothing = r.state == CriterionState::Attested && r.attestation.as_ref().is_some_and(|a| !a.recorded);
+        let nothing =
+            r.state == CriterionState::Attested && r.attestation.as_ref().is_some_and(|a| !a.recorded);
         let state = r.state.title().get(lang);
         let state = if nothing { format!("{state} *") } else { state.to_owned() };
         let why = r.reasons.iter().map(|m| sentence(m, lang)).collect::<Vec<_>>().join("\n");

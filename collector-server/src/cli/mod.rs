@@ -1,13 +1,23 @@
 //! Command line: one module per command, no logic of the collector.
 
+mod attest;
+mod catalog;
+mod common;
+mod criteria;
+mod exception;
 mod host;
+mod import;
 mod key;
 mod migrate;
 mod output;
+mod policy;
 mod serve;
+mod snapshot;
 mod token;
+mod verify;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use tenken_shared::ids::OrgId;
@@ -39,6 +49,28 @@ enum Command {
     /// Hosts.
     #[command(subcommand)]
     Host(host::Host),
+    /// Result per criterion.
+    Criteria(criteria::Criteria),
+    /// What is collected and judged by.
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Dated outside data.
+    #[command(subcommand)]
+    Catalog(catalog::Catalog),
+    /// Failing controls that somebody answers for.
+    #[command(subcommand)]
+    Exception(exception::ExceptionCommand),
+    /// What people state about criteria that no machine can answer.
+    #[command(subcommand)]
+    Attest(attest::Attest),
+    /// Frozen moments.
+    #[command(subcommand)]
+    Snapshot(snapshot::Snapshot),
+    /// Checks an exported snapshot without a server.
+    Verify(verify::Verify),
+    /// Takes files in.
+    #[command(subcommand)]
+    Import(import::Import),
     /// Keys that sign replies.
     #[command(subcommand)]
     Key(key::Key),
@@ -115,15 +147,24 @@ pub enum Format {
 
 impl Cli {
     /// Runs the command.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
-            Command::Serve(command) => command.run().await,
-            Command::Migrate(command) => command.run().await,
-            Command::Token(command) => command.run().await,
-            Command::Host(command) => command.run().await,
-            Command::Key(command) => command.run().await,
-            Command::Ca(command) => command.run().await,
-            Command::Config(_) => output::text(crate::config::EXAMPLE),
+            Command::Serve(command) => command.run().await?,
+            Command::Migrate(command) => command.run().await?,
+            Command::Token(command) => command.run().await?,
+            Command::Host(command) => command.run().await?,
+            Command::Criteria(command) => command.run().await?,
+            Command::Policy(command) => command.run().await?,
+            Command::Catalog(command) => command.run().await?,
+            Command::Exception(command) => command.run().await?,
+            Command::Attest(command) => command.run().await?,
+            Command::Snapshot(command) => command.run().await?,
+            Command::Verify(command) => return command.run(),
+            Command::Import(command) => command.run().await?,
+            Command::Key(command) => command.run().await?,
+            Command::Ca(command) => command.run().await?,
+            Command::Config(_) => output::text(crate::config::EXAMPLE)?,
         }
+        Ok(ExitCode::SUCCESS)
     }
 }

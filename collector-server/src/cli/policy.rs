@@ -125,8 +125,9 @@ impl History {
         if self.format == Format::Json {
             return output::json(&versions);
         }
-        let rows =
-            versions.iter().map(|v| vec![v.version.to_string(), v.created_at.to_string(), v.created_by.clone()]);
+        let rows = versions
+            .iter()
+            .map(|v| vec![v.version.to_string(), v.created_at.to_string(), v.created_by.clone()]);
         output::table(&["version", "at", "by"], rows.collect())
     }
 }

@@ -104,7 +104,14 @@ impl Snapshot {
 
 fn row(s: &SnapshotSummary, zone: &str) -> Vec<String> {
     let (number, hosts) = (s.number.to_string(), s.hosts.to_string());
-    vec![number, s.id.to_string(), common::local(s.recorded_at, zone), s.reason.clone(), hosts, s.digest.to_string()]
+    vec![
+        number,
+        s.id.to_string(),
+        common::local(s.recorded_at, zone),
+        s.reason.clone(),
+        hosts,
+        s.digest.to_string(),
+    ]
 }
 
 const HEAD: [&str; 6] = ["number", "id", "at", "reason", "hosts", "digest"];
@@ -188,11 +195,13 @@ impl Schedule {
             }
         };
         if self.format == Format::Json {
-            return output::json(&schedule.map(|s| json!({"cron": s.cron, "time_zone": s.time_zone, "next_at": s.next_at})));
+            return output::json(
+                &schedule.map(|s| json!({"cron": s.cron, "time_zone": s.time_zone, "next_at": s.next_at})),
+            );
         }
-        let rows = schedule.iter().map(|s| {
-            vec![s.cron.clone(), s.time_zone.clone(), common::local(s.next_at, &s.time_zone)]
-        });
+        let rows = schedule
+            .iter()
+            .map(|s| vec![s.cron.clone(), s.time_zone.clone(), common::local(s.next_at, &s.time_zone)]);
         output::table(&["cron", "time zone", "next"], rows.collect())
     }
 }

@@ -52,7 +52,9 @@ const fn word(state: CheckState) -> Text {
     match state {
         CheckState::Verified => Text::new("確認できました", "verified"),
         CheckState::Broken => Text::new("一致しません", "DOES NOT HOLD"),
-        CheckState::NotCheckable => Text::new("確認できません(情報が含まれていません)", "not checkable (not carried)"),
+        CheckState::NotCheckable => {
+            Text::new("確認できません(情報が含まれていません)", "not checkable (not carried)")
+        }
     }
 }
 
@@ -67,8 +69,13 @@ fn print(report: &Report, verified: bool, other_key: bool, lang: Lang) -> anyhow
             Text::new("署名鍵", "signing key"),
         ];
         let key = report.key_id.clone().unwrap_or_default();
-        let values =
-            [format!("{} {}", h.number, h.snapshot), h.org.to_string(), h.recorded_at.to_string(), h.hosts.to_string(), key];
+        let values = [
+            format!("{} {}", h.number, h.snapshot),
+            h.org.to_string(),
+            h.recorded_at.to_string(),
+            h.hosts.to_string(),
+            key,
+        ];
         let rows = names.iter().zip(values).map(|(n, v)| vec![n.get(lang).to_owned(), v]);
         output::table(&head, rows.collect())?;
     }
@@ -79,12 +86,17 @@ fn print(report: &Report, verified: bool, other_key: bool, lang: Lang) -> anyhow
     let row = |c: &Check| vec![c.sentence(lang), word(c.state).get(lang).to_owned(), c.detail.join("\n")];
     output::table(&head, report.checks.iter().map(row).collect())?;
     let end = match (verified, other_key) {
-        (_, true) => Text::new("署名鍵が指定されたものと違います。", "It is signed by another key than the one given."),
+        (_, true) => {
+            Text::new("署名鍵が指定されたものと違います。", "It is signed by another key than the one given.")
+        }
         (true, _) => Text::new(
             "改ざんは見つかりませんでした。署名鍵が、その組織の示すものと同じであることを確かめてください。",
             "No change was found. Make sure that the signing key is the one the organisation states.",
         ),
-        (false, _) => Text::new("このファイルは作成時から変わっているか、壊れています。", "This file was changed since it was made, or is damaged."),
+        (false, _) => Text::new(
+            "このファイルは作成時から変わっているか、壊れています。",
+            "This file was changed since it was made, or is damaged.",
+        ),
     };
     output::text(&format!("{}\n", end.get(lang)))
 }
