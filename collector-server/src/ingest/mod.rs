@@ -430,3 +430,6 @@ fn check_events(manifest: &Manifest) -> Result<(), Refusal> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
