@@ -226,6 +226,13 @@ fn intercepted(
             );
             doctor.say("tls", Level::Problem, detail, Some(advice));
         }
+        (Err(TransportError::Certificate { detail: other, .. }), _) if other != cause => {
+            let advice = Text::new(
+                "OSはこの発行者を信頼していますが、証明書がこのアドレスのものとして正しくありません。TLS検査装置はIPアドレス宛ての証明書を正しく作れないことがあります。コレクタに名前(DNS)を付け、その名前を含む登録トークンで登録し直すか、検査対象から外してもらってください。",
+                "The operating system trusts this issuer, but the certificate is not right for this address. Devices that inspect TLS often cannot make one for an IP address: give the collector a DNS name and enrol with a token that carries it, or have the address exempted.",
+            );
+            doctor.say("tls", Level::Problem, format!("{detail}; {other}"), Some(advice));
+        }
         (Err(error), _) => {
             let advice = Text::new(
                 "OSもこの発行者を信頼していません。別のサーバーにつながっているか、TLS検査装置のCAがこのコンピューターに導入されていません。アドレスを確認し、ネットワーク管理者に上の発行者を伝えてください。",
