@@ -31,6 +31,8 @@ mod sqlite;
 pub mod summary;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 pub mod token;
 pub mod user;
 pub mod view;
