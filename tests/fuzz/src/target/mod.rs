@@ -1,5 +1,6 @@
 //! The list of targets.
 
+mod apt;
 mod backup;
 mod package;
 mod posture;
@@ -8,7 +9,8 @@ mod wire;
 use crate::Target;
 
 /// Every target, by subject.
-const GROUPS: &[&[Target]] = &[wire::TARGETS, package::TARGETS, backup::TARGETS, posture::TARGETS];
+const GROUPS: &[&[Target]] =
+    &[wire::TARGETS, package::TARGETS, apt::TARGETS, backup::TARGETS, posture::TARGETS];
 
 /// Every target.
 pub fn all() -> impl Iterator<Item = &'static Target> {
