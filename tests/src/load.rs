@@ -157,7 +157,7 @@ pub async fn round(
 }
 
 fn prepare(member: &mut Member, kind: Kind, now: Timestamp) -> Result<Outgoing> {
-    let fleet = Fleet { now };
+    let fleet = Fleet::at(now);
     let facts = match kind {
         Kind::First => fleet.inventory(member.number)?,
         Kind::Unchanged => vec![],

@@ -65,7 +65,7 @@ impl Sender {
 
     fn next(&mut self) -> Outgoing {
         let now = Timestamp::now();
-        let fleet = Fleet { now };
+        let fleet = Fleet::at(now);
         if self.host.head.is_none() {
             return self.host.report(&fleet.inventory(self.number).unwrap(), now).unwrap();
         }

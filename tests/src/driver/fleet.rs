@@ -25,11 +25,17 @@ const TAIL: u64 = 5_000;
 /// Makes inventories; the same number gives the same host again.
 #[derive(Debug, Clone, Copy)]
 pub struct Fleet {
-    /// Time of collection.
-    pub now: Timestamp,
+    /// Time of collection, whole seconds as package databases keep them.
+    now: Timestamp,
 }
 
 impl Fleet {
+    /// A fleet whose inventories are collected at `now`.
+    #[must_use]
+    pub fn at(now: Timestamp) -> Self {
+        Self { now: Timestamp::from_second(now.as_second()).unwrap_or(now) }
+    }
+
     /// All facts of host `number`.
     pub fn inventory(&self, number: u64) -> Result<Vec<FactRecord>, CanonicalError> {
         let mut facts = vec![
@@ -250,7 +256,7 @@ mod tests {
 
     #[test]
     fn no_two_hosts_share_a_software_digest_and_titles_overlap() {
-        let fleet = Fleet { now: "2026-11-23T00:00:00Z".parse().unwrap() };
+        let fleet = Fleet::at("2026-11-23T00:00:00Z".parse().unwrap());
         let records: Vec<_> = (0..60).map(|n| fleet.software(n, 0).unwrap()).collect();
         let digests: BTreeSet<_> = records.iter().map(|r| r.digest).collect();
         assert_eq!(digests.len(), records.len());
@@ -267,7 +273,7 @@ mod tests {
 
     #[test]
     fn ten_packages_change_in_a_round() {
-        let fleet = Fleet { now: "2026-11-23T00:00:00Z".parse().unwrap() };
+        let fleet = Fleet::at("2026-11-23T00:00:00Z".parse().unwrap());
         let items = |rounds| match fleet.software(3, rounds).unwrap().typed::<Software>() {
             Collected::Known(software) => software.items,
             other => panic!("{other:?}"),
