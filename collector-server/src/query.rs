@@ -241,6 +241,33 @@ pub struct TitleRow {
     pub hosts: u64,
 }
 
+/// A machine that has a title.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct TitleHost {
+    /// Host id.
+    pub host: String,
+    /// Host name.
+    pub host_name: String,
+    /// Version there.
+    pub version: String,
+    /// Whose installation, where it is a user's own.
+    pub user: Option<String>,
+    /// When installed, where kept.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub installed_at: Option<Timestamp>,
+}
+
+/// Confirmed hosts by what is known of one kind of fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
+pub struct FactCoverage {
+    /// Whole.
+    pub known: u64,
+    /// With gaps.
+    pub partial: u64,
+    /// Not known, for whatever reason.
+    pub missing: u64,
+}
+
 /// One page of titles.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct TitlePage {

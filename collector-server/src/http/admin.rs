@@ -52,6 +52,7 @@ fn api_routes() -> Router<AdminState> {
         .route("/controls", get(api::controls))
         .route("/findings", get(api::findings))
         .route("/software", get(api::software))
+        .route("/software/hosts", get(api::software_hosts))
         .route("/snapshots", get(api::snapshots))
         .route("/views", get(api::views))
         .route("/views/{view}", get(api::view_rows))
@@ -81,6 +82,7 @@ fn api_routes() -> Router<AdminState> {
         api::controls,
         api::findings,
         api::software,
+        api::software_hosts,
         api::snapshots,
         api::views,
         api::view_rows,

@@ -16,7 +16,7 @@ use super::error::{ApiError, Code};
 use crate::export::{Format, Table};
 use crate::query::{
     ControlCounts, CoverageCounts, HOST_COLUMNS, HostFilter, HostFinding, HostRow, MAX_EXPORT, MAX_PAGE,
-    Page, SnapshotRow, TitlePage,
+    Page, SnapshotRow, TitleHost, TitlePage,
 };
 use crate::store::sandbox::{Limits, SandboxError};
 use crate::store::view;
@@ -229,6 +229,28 @@ pub(super) async fn software(
 ) -> Result<Json<TitlePage>, ApiError> {
     let limit = filter.limit.unwrap_or(crate::query::DEFAULT_PAGE);
     Ok(Json(state.store.software_titles(caller.org, &filter.text, &filter.after, limit).await?))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct TitleName {
+    /// Exact name.
+    name: String,
+    /// Exact version; any when absent.
+    version: Option<String>,
+    /// Rows at most.
+    limit: Option<u32>,
+}
+
+/// Which machines have a title.
+#[utoipa::path(get, path = "/api/v1/software/hosts", params(TitleName), responses((status = 200, body = Vec<TitleHost>)))]
+pub(super) async fn software_hosts(
+    State(state): State<AdminState>,
+    caller: Caller,
+    Query(title): Query<TitleName>,
+) -> Result<Json<Vec<TitleHost>>, ApiError> {
+    let limit = title.limit.unwrap_or(MAX_PAGE).clamp(1, 10_000);
+    Ok(Json(state.store.software_hosts(caller.org, &title.name, title.version.as_deref(), limit).await?))
 }
 
 /// A published view and what its rows are.

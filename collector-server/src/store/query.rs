@@ -6,8 +6,8 @@ use tenken_shared::finding::Outcome;
 use super::db::{Param, params};
 use super::{Result, Row, Store, Tx};
 use crate::query::{
-    ControlCounts, CoverageCounts, Cursor, HostFilter, HostFinding, HostRow, HostSort, OutcomeCounts, Page,
-    SnapshotRow, TitlePage, TitleRow,
+    ControlCounts, CoverageCounts, Cursor, FactCoverage, HostFilter, HostFinding, HostRow, HostSort,
+    OutcomeCounts, Page, SnapshotRow, TitleHost, TitlePage, TitleRow,
 };
 
 /// Conditions and their values, in step.
@@ -409,6 +409,63 @@ impl Store {
                     })
                 },
             )
+        })
+        .await
+    }
+
+    /// Machines that have a title of this very name, and of this version where one is given.
+    pub async fn software_hosts(
+        &self,
+        org: i64,
+        name: &str,
+        version: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<TitleHost>> {
+        let (name, version) = (name.to_owned(), version.map(str::to_owned));
+        self.read(move |tx| {
+            tx.rows(
+                "select h.uid, h.hostname, t.version, i.user_name, i.installed_at * 1000
+                 from software_title t
+                 join host_software i on i.org_id = ?1 and i.title_id = t.title_id
+                 join host h on h.org_id = i.org_id and h.host_id = i.host_id
+                 where t.name = ?2 and (?3 is null or t.version = ?3)
+                 order by h.hostname, h.host_id, t.version limit ?4",
+                params![org, &name, &version, limit],
+                |row| {
+                    Ok(TitleHost {
+                        host: row.text(0)?.to_owned(),
+                        host_name: row.text(1)?.to_owned(),
+                        version: row.text(2)?.to_owned(),
+                        user: row.opt_string(3)?.filter(|user| !user.is_empty()),
+                        installed_at: row.opt_time(4)?,
+                    })
+                },
+            )
+        })
+        .await
+    }
+
+    /// Of how many confirmed hosts a kind of fact is known now.
+    pub async fn fact_coverage(&self, org: i64, kind: &str) -> Result<FactCoverage> {
+        let kind = kind.to_owned();
+        self.read(move |tx| {
+            let mut counts = FactCoverage::default();
+            let rows = tx.rows(
+                "select coalesce(f.status, 'missing'), count(*) from host h
+                 left join host_fact f on f.org_id = h.org_id and f.host_id = h.host_id and f.observed_to is null
+                 and f.kind_id = (select kind_id from kind where name = ?2)
+                 where h.org_id = ?1 and h.state = 'confirmed' group by 1",
+                params![org, &kind],
+                |row| Ok((row.text(0)?.to_owned(), u64::try_from(row.int(1)?).unwrap_or_default())),
+            )?;
+            for (status, count) in rows {
+                match status.as_str() {
+                    "known" => counts.known += count,
+                    "partial" => counts.partial += count,
+                    _ => counts.missing += count,
+                }
+            }
+            Ok(counts)
         })
         .await
     }

@@ -43,7 +43,7 @@ async fn token_page(
             let group = t.group.clone().unwrap_or_else(|| "-".into());
             let uses = format!("{} / {}", t.uses, t.max_uses);
             let cells = vec![t.label.clone(), standing.to_owned(), group, uses, frame.time(&t.expires_at), t.created_by.clone()];
-            RowView { cells, acts }
+            RowView { cells, acts, href: None }
         })
         .collect();
     let columns = [

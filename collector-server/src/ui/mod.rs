@@ -34,6 +34,7 @@ pub fn routes() -> Router<AdminState> {
         .route("/hosts/{id}", get(host::one))
         .route("/hosts/{id}/{verb}", post(host::act))
         .route("/software", get(tables::software))
+        .route("/software/hosts", get(tables::software_hosts))
         .route("/snapshots", get(tables::snapshots))
         .route("/users", get(tables::users).post(tables::add_user))
         .route("/users/{name}/{verb}", post(tables::change_user))

@@ -10,7 +10,7 @@ use super::{PageError, Viewer, Visitor, render, urlencode};
 use crate::http::admin;
 use crate::http::auth::{AdminState, Caller, Posted};
 use crate::http::error::{ApiError, Code};
-use crate::query::DEFAULT_PAGE;
+use crate::query::{DEFAULT_PAGE, MAX_PAGE};
 use crate::user::Role;
 
 pub(super) struct Notice {
@@ -43,11 +43,13 @@ pub(super) struct FormView {
 pub(super) struct RowView {
     pub(super) cells: Vec<String>,
     pub(super) acts: Vec<(String, String)>,
+    /// Where the first cell leads.
+    pub(super) href: Option<String>,
 }
 
 impl RowView {
     pub(super) fn of(cells: Vec<String>) -> Self {
-        Self { cells, acts: Vec::new() }
+        Self { cells, ..Self::default() }
     }
 }
 
@@ -64,6 +66,8 @@ pub(super) struct TablePage {
     pub(super) acts: bool,
     pub(super) empty: String,
     pub(super) next: Option<String>,
+    /// What is searched for, where the table has a search.
+    pub(super) search: Option<String>,
 }
 
 impl TablePage {
@@ -86,6 +90,7 @@ impl TablePage {
             form: None,
             rows,
             next: None,
+            search: None,
         }
     }
 }
@@ -96,6 +101,23 @@ pub(super) struct SoftwareQuery {
     text: String,
     #[serde(default)]
     after: String,
+}
+
+/// How much of the fleet a list rests on: what was not collected is no empty list.
+async fn basis(state: &AdminState, caller: &Caller, frame: &Frame, kind: &str) -> Result<String, PageError> {
+    let counts =
+        state.store.fact_coverage(caller.org, kind).await.map_err(|e| PageError(frame.lang, e.into()))?;
+    Ok(if frame.is_ja() {
+        format!(
+            "管理対象のうち、取得済み {} 台、一部のみ {} 台、取得できていない {} 台。",
+            counts.known, counts.partial, counts.missing
+        )
+    } else {
+        format!(
+            "Of the managed machines: {} known, {} partial, {} not known.",
+            counts.known, counts.partial, counts.missing
+        )
+    })
 }
 
 /// GET /software: titles of the organisation and on how many machines they are.
@@ -115,8 +137,13 @@ pub(super) async fn software(
     let rows = page
         .items
         .iter()
-        .map(|t| {
-            RowView::of(vec![
+        .map(|t| RowView {
+            href: Some(format!(
+                "/software/hosts?name={}&version={}",
+                urlencode(&t.name),
+                urlencode(&t.version)
+            )),
+            ..RowView::of(vec![
                 t.name.clone(),
                 t.version.clone(),
                 t.vendor.clone().unwrap_or_else(|| "-".into()),
@@ -132,17 +159,57 @@ pub(super) async fn software(
         frame.t("種類", "Source"),
         frame.t("台数", "Machines"),
     ];
-    let lead = frame.t(
-        "機器に入っているソフトウェアの一覧です。どの機器に入っているかは read-only SQL (tenken-collector query) やAPIで調べられます。",
-        "Software installed on the machines. Which machines: ask by read-only SQL (tenken-collector query) or the API.",
-    );
+    let lead = basis(&state, &caller, &frame, "software").await?;
     let empty = frame.t("該当するソフトウェアはありません。", "No software matches.");
     let mut view =
-        TablePage::new(frame.clone(), frame.t("ソフトウェア", "Software"), lead, &columns, rows, empty);
+        TablePage::new(frame.clone(), frame.t("ソフトウェア", "Software"), &lead, &columns, rows, empty);
     view.next = page
         .next
         .map(|after| format!("/software?text={}&after={}", urlencode(&query.text), urlencode(&after)));
+    view.search = Some(query.text);
     Ok(render(&view))
+}
+
+#[derive(Deserialize)]
+pub(super) struct TitleQuery {
+    name: String,
+    #[serde(default)]
+    version: Option<String>,
+}
+
+/// GET /software/hosts: the machines that have a title.
+pub(super) async fn software_hosts(
+    State(state): State<AdminState>,
+    viewer: Viewer,
+    Query(query): Query<TitleQuery>,
+) -> Result<Response, PageError> {
+    let Viewer { caller, mut frame } = viewer;
+    frame.active = "software";
+    let lang = frame.lang;
+    let found = state.store.software_hosts(caller.org, &query.name, query.version.as_deref(), MAX_PAGE).await;
+    let rows = found
+        .map_err(|e| PageError(lang, e.into()))?
+        .iter()
+        .map(|h| RowView {
+            href: Some(format!("/hosts/{}", h.host)),
+            ..RowView::of(vec![
+                h.host_name.clone(),
+                h.version.clone(),
+                h.user.clone().unwrap_or_else(|| "-".into()),
+                frame.time_or_dash(&h.installed_at),
+            ])
+        })
+        .collect();
+    let columns = [
+        frame.t("機器名", "Machine"),
+        frame.t("版", "Version"),
+        frame.t("ユーザー", "User"),
+        frame.t("導入日時", "Installed"),
+    ];
+    let lead = basis(&state, &caller, &frame, "software").await?;
+    let empty =
+        frame.t("このソフトウェアが入っている機器は見つかりません。", "No machine is known to have it.");
+    Ok(render(&TablePage::new(frame.clone(), &frame.safe(&query.name), &lead, &columns, rows, empty)))
 }
 
 /// GET /snapshots
@@ -230,7 +297,7 @@ async fn user_page(
                 standing.to_owned(),
                 frame.time_or_dash(&u.last_login_at),
             ];
-            RowView { cells, acts }
+            RowView { cells, acts, href: None }
         })
         .collect();
     let columns = [
