@@ -1,5 +1,6 @@
 //! Command line: one module per command, no logic of the collector.
 
+mod api_token;
 mod attest;
 mod catalog;
 mod common;
@@ -11,9 +12,11 @@ mod key;
 mod migrate;
 mod output;
 mod policy;
+mod query;
 mod serve;
 mod snapshot;
 mod token;
+mod user;
 mod verify;
 
 use std::path::PathBuf;
@@ -77,6 +80,16 @@ enum Command {
     /// The collector's certificate authority.
     #[command(subcommand)]
     Ca(key::Ca),
+    /// People who log in to the console.
+    #[command(subcommand)]
+    User(user::User),
+    /// Credentials of programs that ask the JSON API.
+    #[command(subcommand)]
+    ApiToken(api_token::ApiToken),
+    /// Read-only SQL over the published views.
+    Query(query::Query),
+    /// Prints the OpenAPI document of the JSON API.
+    Openapi,
     /// Prints a commented settings file.
     Config(ConfigCommand),
 }
@@ -145,6 +158,11 @@ pub enum Format {
     Json,
 }
 
+/// Who acts when a command changes something on the data folder itself.
+fn actor(org: OrgId) -> crate::user::Actor {
+    crate::user::Actor { org, role: crate::user::Role::Admin, name: "command line".into() }
+}
+
 impl Cli {
     /// Runs the command.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
@@ -161,6 +179,10 @@ impl Cli {
             Command::Snapshot(command) => command.run().await?,
             Command::Verify(command) => return command.run(),
             Command::Import(command) => command.run().await?,
+            Command::User(command) => command.run().await?,
+            Command::ApiToken(command) => command.run().await?,
+            Command::Query(command) => command.run().await?,
+            Command::Openapi => output::json(&crate::http::admin::openapi())?,
             Command::Key(command) => command.run().await?,
             Command::Ca(command) => command.run().await?,
             Command::Config(_) => output::text(crate::config::EXAMPLE)?,

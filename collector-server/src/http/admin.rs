@@ -9,7 +9,7 @@ use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tenken_shared::ids::OrgId;
 use tenken_shared::redact::Secret;
 use utoipa::OpenApi;
@@ -17,7 +17,9 @@ use utoipa::OpenApi;
 use super::auth::{AdminState, Caller, new_api_token};
 use super::error::{ApiError, Code};
 use super::query_api as api;
+use crate::enrol::{TokenError, TokenSpec, URL_SETTING, create_token};
 use crate::store::Store;
+use crate::store::token::Token;
 use crate::store::user::NewApiToken;
 use crate::user::{self, Actor, LINK_MAX, Role};
 
@@ -57,6 +59,8 @@ fn api_routes() -> Router<AdminState> {
         .route("/views", get(api::views))
         .route("/views/{view}", get(api::view_rows))
         .route("/sql", post(api::sql))
+        .route("/tokens", get(api::tokens).post(api::create_token))
+        .route("/tokens/{id}", delete(api::revoke_token))
         .route("/users", get(api::users))
         .route("/api-tokens", get(api::api_tokens).post(api::create_api_token))
         .route("/api-tokens/{id}", delete(api::revoke_api_token))
@@ -87,6 +91,9 @@ fn api_routes() -> Router<AdminState> {
         api::views,
         api::view_rows,
         api::sql,
+        api::tokens,
+        api::create_token,
+        api::revoke_token,
         api::users,
         api::api_tokens,
         api::create_api_token,
@@ -122,6 +129,95 @@ async fn secure(request: Request, next: Next) -> Response {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
+}
+
+/// An enrolment token to be made.
+#[derive(Debug, Clone, serde::Deserialize, utoipa::ToSchema)]
+pub struct NewEnrolToken {
+    /// What it is for.
+    #[serde(default)]
+    pub label: String,
+    /// How many hosts may use it; hosts of a token for one are confirmed at once.
+    pub uses: u32,
+    /// Hours until it ends.
+    pub hours: u32,
+    /// Group its hosts join.
+    #[serde(default)]
+    pub group: Option<String>,
+    /// For pooled virtual desktops.
+    #[serde(default)]
+    pub ephemeral: bool,
+    /// Addresses it may be used from, in CIDR form.
+    #[serde(default)]
+    pub address_range: Option<String>,
+    /// Collector addresses for the agents; what `serve` was started with when absent.
+    #[serde(default)]
+    pub urls: Vec<String>,
+}
+
+/// An enrolment token just made. Its text is shown this once.
+#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+pub struct MadeEnrolToken {
+    /// Id, for revoking.
+    pub id: String,
+    /// What an agent enrols with.
+    #[schema(value_type = String)]
+    pub token: Secret<String>,
+}
+
+/// Enrolment tokens of the caller's organisation.
+pub async fn enrol_tokens(state: &AdminState, caller: &Caller) -> Result<Vec<Token>, ApiError> {
+    caller.need(Role::Operator)?;
+    Ok(state.store.tokens(caller.org).await?)
+}
+
+/// Makes an enrolment token.
+pub async fn make_enrol_token(
+    state: &AdminState,
+    caller: &Caller,
+    new: NewEnrolToken,
+) -> Result<MadeEnrolToken, ApiError> {
+    caller.need(Role::Operator)?;
+    let missing = || ApiError::new(Code::Unauthenticated);
+    let org = state.store.org(&caller.actor.org).await?.ok_or_else(missing)?;
+    let mut urls = new.urls;
+    if urls.is_empty() {
+        urls.extend(state.store.setting(URL_SETTING).await?);
+    }
+    if urls.is_empty() {
+        return Err(ApiError::with(Code::BadRequest, "urls"));
+    }
+    let spec = TokenSpec {
+        label: new.label,
+        group: new.group,
+        ephemeral: new.ephemeral,
+        address_range: new.address_range,
+        valid_for: SignedDuration::from_hours(i64::from(new.hours)),
+        max_uses: i64::from(new.uses),
+        urls,
+        by: caller.actor.name.clone(),
+    };
+    let (token, text) = create_token(&state.store, &state.keys, &org, spec, Timestamp::now()).await?;
+    let detail = format!("{} uses {}", token.label, token.max_uses);
+    state.store.note(&caller.actor, "token.create", &token.id, &detail).await?;
+    Ok(MadeEnrolToken { id: token.id, token: Secret::new(text) })
+}
+
+/// Takes an enrolment token back; hosts already enrolled stay.
+pub async fn revoke_enrol_token(state: &AdminState, caller: &Caller, id: &str) -> Result<(), ApiError> {
+    caller.need(Role::Operator)?;
+    state.store.revoke_token(caller.org, id, Timestamp::now()).await?;
+    Ok(state.store.note(&caller.actor, "token.revoke", id, "").await?)
+}
+
+impl From<TokenError> for ApiError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Store(error) => error.into(),
+            TokenError::Invalid(what) => Self::with(Code::BadRequest, what),
+            TokenError::Key(_) | TokenError::Random(_) => Self::internal(&error),
+        }
+    }
 }
 
 /// Adds a user to the caller's organisation.

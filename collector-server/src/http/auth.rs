@@ -18,6 +18,7 @@ use tenken_shared::redact::Secret;
 use tokio::sync::Semaphore;
 
 use super::error::{ApiError, Code};
+use crate::keys::Keys;
 use crate::rate::RateLimit;
 use crate::store::{Store, StoreError};
 use crate::user::{self, API_TOKEN_PREFIX, Actor, Role};
@@ -37,17 +38,20 @@ const HASHERS: usize = 2;
 pub struct AdminState {
     /// The store.
     pub store: Store,
+    /// The collector's keys, which enrolment tokens pin.
+    pub keys: Arc<Keys>,
     by_name: Arc<RateLimit>,
     by_address: Arc<RateLimit>,
     hashers: Arc<Semaphore>,
 }
 
 impl AdminState {
-    /// State over a store, with fresh rate limits.
+    /// State over a store and the collector's keys, with fresh rate limits.
     #[must_use]
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Store, keys: Arc<Keys>) -> Self {
         Self {
             store,
+            keys,
             by_name: Arc::new(RateLimit::new(8, SignedDuration::from_mins(5))),
             by_address: Arc::new(RateLimit::new(40, SignedDuration::from_mins(5))),
             hashers: Arc::new(Semaphore::new(HASHERS)),

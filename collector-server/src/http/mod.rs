@@ -19,7 +19,7 @@ use crate::app::App;
 
 /// Every route: agents and health here, console and JSON API in [`admin::router`].
 pub fn router(app: Arc<App>) -> Router {
-    let admin = admin::router(auth::AdminState::new(app.store.clone()));
+    let admin = admin::router(auth::AdminState::new(app.store.clone(), Arc::clone(&app.keys)));
     Router::new()
         .route(route::REPORT, post(agent_api::report))
         .route(route::ENROL, post(agent_api::enrol))

@@ -323,6 +323,38 @@ pub(super) async fn sql(
     Ok(answer(&table, request.format.unwrap_or(Format::Json)))
 }
 
+/// Enrolment tokens, without their text. Needs the role operator.
+#[utoipa::path(get, path = "/api/v1/tokens", responses((status = 200, body = Vec<Object>), (status = 403, body = ErrorBody)))]
+pub(super) async fn tokens(
+    State(state): State<AdminState>,
+    caller: Caller,
+) -> Result<Json<Vec<crate::store::token::Token>>, ApiError> {
+    Ok(Json(admin::enrol_tokens(&state, &caller).await?))
+}
+
+/// Makes an enrolment token. Needs the role operator.
+#[utoipa::path(post, path = "/api/v1/tokens", request_body = admin::NewEnrolToken,
+    responses((status = 201, body = admin::MadeEnrolToken), (status = 403, body = ErrorBody)))]
+pub(super) async fn create_token(
+    State(state): State<AdminState>,
+    caller: Caller,
+    Json(new): Json<admin::NewEnrolToken>,
+) -> Result<(StatusCode, Json<admin::MadeEnrolToken>), ApiError> {
+    Ok((StatusCode::CREATED, Json(admin::make_enrol_token(&state, &caller, new).await?)))
+}
+
+/// Takes an enrolment token back; hosts already enrolled stay. Needs the role operator.
+#[utoipa::path(delete, path = "/api/v1/tokens/{id}", params(("id" = String, Path)),
+    responses((status = 204), (status = 404, body = ErrorBody)))]
+pub(super) async fn revoke_token(
+    State(state): State<AdminState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    admin::revoke_enrol_token(&state, &caller, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Users of the organisation. Needs the role admin.
 #[utoipa::path(get, path = "/api/v1/users", responses((status = 200, body = Vec<UserRow>), (status = 403, body = ErrorBody)))]
 pub(super) async fn users(

@@ -46,7 +46,8 @@ impl Site {
         let mut sites = Vec::new();
         for fixture in stores().await {
             let orgs = seed(&fixture.store, &["alpha", "beta"]).await;
-            let router = admin::router(AdminState::new(fixture.store.clone()));
+            let keys = crate::keys::Keys::open(fixture.store.clone(), None, Timestamp::now()).await.unwrap();
+            let router = admin::router(AdminState::new(fixture.store.clone(), std::sync::Arc::new(keys)));
             sites.push(Self { router, fixture, orgs });
         }
         sites
@@ -181,6 +182,7 @@ const PAGES: &[&str] = &[
     "/criteria/4-3-4-3",
     "/software",
     "/snapshots",
+    "/tokens",
     "/users",
     "/audit",
 ];
@@ -200,6 +202,8 @@ const READS: &[&str] = &[
     "/api/v1/users",
     "/api/v1/api-tokens",
     "/api/v1/audit",
+    "/api/v1/tokens",
+    "/api/v1/software/hosts?name=x",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -480,6 +484,43 @@ async fn sql_answers_and_refuses_with_stable_codes() {
         assert_eq!(ask("select nothing from hosts").await.json()["code"], "sql_invalid");
         assert_eq!(ask("delete from hosts").await.json()["code"], "sql_denied");
         assert_eq!(ask("select * from app_user").await.status.is_client_error(), true);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_enrolment_token_is_shown_once_with_the_command_to_run() {
+    for site in Site::all().await {
+        site.fixture
+            .store
+            .set_setting(crate::enrol::URL_SETTING, "https://collector.test:8443")
+            .await
+            .unwrap();
+        let session = site.user(0, "operator", Role::Operator).await;
+        let proof = csrf_proof(&session);
+        let fields =
+            [("csrf", proof.as_str()), ("label", "office"), ("uses", "3"), ("hours", "24"), ("group", "")];
+        let made = site.form("/tokens", &session, &fields).await;
+        assert_eq!(made.status, StatusCode::OK, "{}", made.body);
+        let command = made.body.split("<pre>").nth(1).unwrap().split("</pre>").next().unwrap();
+        let text = command.strip_prefix("sudo tenken-agent enrol ").unwrap();
+        let token = tenken_shared::api::EnrolToken::from_text(text).unwrap();
+        assert_eq!(token.urls, ["https://collector.test:8443"]);
+        let listed = site.page("/tokens", &session, "en").await.body;
+        assert!(listed.contains("office") && !listed.contains(text));
+        let id = site.fixture.store.tokens(1).await.unwrap()[0].id.clone();
+        let gone = site.form(&format!("/tokens/{id}/revoke"), &session, &[("csrf", &proof)]).await;
+        assert_eq!(gone.status, StatusCode::SEE_OTHER);
+        assert!(site.fixture.store.tokens(1).await.unwrap()[0].revoked_at.is_some());
+        let auditor = site.user(0, "auditor", Role::Auditor).await;
+        assert_eq!(site.page("/tokens", &auditor, "ja").await.status, StatusCode::FORBIDDEN);
+        let refused = site
+            .form(
+                "/tokens",
+                &auditor,
+                &[("csrf", &csrf_proof(&auditor)), ("label", "x"), ("uses", "1"), ("hours", "1")],
+            )
+            .await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN);
     }
 }
 

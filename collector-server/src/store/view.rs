@@ -93,6 +93,18 @@ pub static ALL: &[View] = &[
             where a.org_id = {org}",
     },
     View {
+        name: "findings",
+        about: "one row per control and machine; an outcome of unknown is neither pass nor fail",
+        text: "select h.uid as host, h.hostname as host_name, f.control as control,
+            f.control_version as control_version, f.outcome as outcome, f.message as message,
+            {time f.first_seen} as first_seen, {time coalesce(j.judged_at, f.last_seen)} as last_seen,
+            {time f.resolved_at} as resolved_at, {time f.valid_until} as valid_until
+            from finding f
+            join host h on h.org_id = f.org_id and h.host_id = f.host_id
+            left join judgement j on j.org_id = f.org_id and j.host_id = f.host_id
+            where f.org_id = {org}",
+    },
+    View {
         name: "facts",
         about: "one row per current fact, with its honest status",
         text: "select h.uid as host, h.hostname as host_name, k.name as kind, f.status as status,

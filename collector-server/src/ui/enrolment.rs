@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::frame::Frame;
-use super::tables::{Field, FormView, Notice, Nothing, RowView, TablePage, framed};
+use super::tables::{Field, FormView, Nothing, Notice, RowView, TablePage, framed};
 use super::{PageError, Viewer, Visitor, render};
 use crate::http::admin;
 use crate::http::auth::{AdminState, Caller, Posted};
@@ -27,7 +27,7 @@ async fn token_page(
     let rows = tokens
         .iter()
         .map(|t| {
-            let good = t.revoked_at.is_none() && t.expires_at > now && t.uses < t.max_uses;
+            let good = t.is_open(now);
             let standing = if t.revoked_at.is_some() {
                 frame.t("取消済み", "Revoked")
             } else if good {
@@ -42,7 +42,14 @@ async fn token_page(
             };
             let group = t.group.clone().unwrap_or_else(|| "-".into());
             let uses = format!("{} / {}", t.uses, t.max_uses);
-            let cells = vec![t.label.clone(), standing.to_owned(), group, uses, frame.time(&t.expires_at), t.created_by.clone()];
+            let cells = vec![
+                t.label.clone(),
+                standing.to_owned(),
+                group,
+                uses,
+                frame.time(&t.expires_at),
+                t.created_by.clone(),
+            ];
             RowView { cells, acts, href: None }
         })
         .collect();
@@ -59,7 +66,14 @@ async fn token_page(
         "Make a token to enrol machines, then run the command that is shown on each machine.",
     );
     let empty = frame.t("トークンはまだありません。", "No token yet.");
-    let mut page = TablePage::new(frame.clone(), frame.t("登録トークン", "Enrolment tokens"), lead, &columns, rows, empty);
+    let mut page = TablePage::new(
+        frame.clone(),
+        frame.t("登録トークン", "Enrolment tokens"),
+        lead,
+        &columns,
+        rows,
+        empty,
+    );
     page.notice = notice;
     page.form = Some(FormView {
         action: "/tokens",
@@ -98,7 +112,11 @@ pub(super) async fn create_token(
     let Posted { caller, form } = posted;
     caller.need(Role::Operator).map_err(wrong)?;
     let number = |text: &str, name: &str| {
-        text.trim().parse::<u32>().ok().filter(|n| *n > 0).ok_or_else(|| wrong(ApiError::with(Code::BadRequest, name)))
+        text.trim()
+            .parse::<u32>()
+            .ok()
+            .filter(|n| *n > 0)
+            .ok_or_else(|| wrong(ApiError::with(Code::BadRequest, name)))
     };
     let new = admin::NewEnrolToken {
         label: form.label.trim().to_owned(),
@@ -139,4 +157,3 @@ pub(super) async fn revoke_token(
     admin::revoke_enrol_token(&state, &posted.caller, &id).await.map_err(wrong)?;
     Ok(Redirect::to("/tokens").into_response())
 }
-

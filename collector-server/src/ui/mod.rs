@@ -4,6 +4,7 @@
 //! that carries the session's proof ([`crate::http::auth::Posted`]).
 
 mod access;
+mod enrolment;
 mod fact;
 mod frame;
 mod host;
@@ -36,6 +37,8 @@ pub fn routes() -> Router<AdminState> {
         .route("/software", get(tables::software))
         .route("/software/hosts", get(tables::software_hosts))
         .route("/snapshots", get(tables::snapshots))
+        .route("/tokens", get(enrolment::tokens).post(enrolment::create_token))
+        .route("/tokens/{id}/revoke", post(enrolment::revoke_token))
         .route("/users", get(tables::users).post(tables::add_user))
         .route("/users/{name}/{verb}", post(tables::change_user))
         .route("/audit", get(tables::audit))
