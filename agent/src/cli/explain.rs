@@ -20,8 +20,7 @@ const NEVER: Text = Text::new(
     "収集しないもの: ファイルの中身、文書のファイル名、閲覧した URL、入力内容、パスワード。可搬媒体の使用状況は回数と容量だけを記録します。",
     "Never collected: file contents, names of documents, visited URLs, typed text, passwords. Use of removable media is recorded as counts and bytes only.",
 );
-const HEADER: [Text; 3] =
-    [Text::new("項目", "Kinds"), Text::new("収集する内容", "What is collected"), Text::new("理由", "Why")];
+const LABELS: [Text; 2] = [Text::new("収集する内容", "Collected"), Text::new("理由", "Why")];
 
 /// Prints the list in one language, or as JSON in both.
 pub fn run(args: &Args, context: Context) -> anyhow::Result<ExitCode> {
@@ -35,16 +34,18 @@ pub fn run(args: &Args, context: Context) -> anyhow::Result<ExitCode> {
         }
         Format::Table => {
             let lang = context.lang;
-            let header = HEADER.map(|text| text.get(lang));
-            let rows = registry::ALL.iter().map(|probe| {
+            let [collected, why] = LABELS.map(|text| text.get(lang));
+            let mut page = String::new();
+            for probe in registry::ALL {
                 let kinds = probe.kinds.iter().map(|kind| format!("{} ({kind})", kind.title().get(lang)));
-                [
-                    kinds.collect::<Vec<_>>().join(", "),
-                    probe.what.get(lang).to_owned(),
-                    probe.why.get(lang).to_owned(),
-                ]
-            });
-            output::write(&format!("{}\n{}\n", output::table(&header, rows), NEVER.get(lang)))?;
+                let kinds = kinds.collect::<Vec<_>>().join(", ");
+                page.push_str(&format!(
+                    "{kinds}\n  {collected}: {}\n  {why}: {}\n\n",
+                    probe.what.get(lang),
+                    probe.why.get(lang)
+                ));
+            }
+            output::write(&format!("{page}{}\n", NEVER.get(lang)))?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use tenken_shared::fact::{FactKind, FactRecord};
-use tenken_shared::text::Text;
+use tenken_shared::text::{Text, printable};
 
 use super::{Context, Format, host_json, output};
 use crate::probe::ProbeConfig;
@@ -66,7 +66,8 @@ const HEADER: [Text; 4] = [
 fn as_tables(host: &Value, records: &[FactRecord], context: Context) -> String {
     let lang = context.lang;
     let about = host.as_object().into_iter().flatten();
-    let about = about.map(|(name, value)| [name.clone(), value.as_str().unwrap_or_default().to_owned()]);
+    let about =
+        about.map(|(name, value)| format!("{name}: {}\n", printable(value.as_str().unwrap_or_default())));
     let rows = records.iter().map(|record| {
         let content = &record.content;
         let reason = content.reason.as_ref().map(|reason| match &reason.detail {
@@ -82,7 +83,7 @@ fn as_tables(host: &Value, records: &[FactRecord], context: Context) -> String {
         ]
     });
     let header = HEADER.map(|text| text.get(lang));
-    format!("{}\n{}", output::table(&["", ""], about), output::table(&header, rows))
+    format!("{}\n{}", about.collect::<String>(), output::table(&header, rows))
 }
 
 /// A body in a few words: its plain members, and how many entries its lists have.

@@ -22,13 +22,26 @@ pub fn write(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Width of the terminal, else of a page.
+fn width() -> u16 {
+    const PAGE: u16 = 100;
+    #[cfg(unix)]
+    if let Ok(size) = rustix::termios::tcgetwinsize(std::io::stdout()) {
+        return size.ws_col.clamp(40, 400);
+    }
+    PAGE
+}
+
 /// A table whose cells are escaped with [`printable`], as wide as the terminal at most.
 pub fn table<R>(header: &[&str], rows: impl IntoIterator<Item = R>) -> String
 where
     R: IntoIterator<Item = String>,
 {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table
+        .load_style(UTF8_HORIZONTAL_ONLY)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(width());
     table.set_header(header.iter().map(|cell| printable(cell)));
     for row in rows {
         table.add_row(row.into_iter().map(|cell| printable(&cell)));
