@@ -14,6 +14,7 @@ pub mod network;
 pub mod os;
 pub mod package;
 pub mod registry;
+pub mod removable_devices;
 pub mod removable_policy;
 pub mod restart;
 pub mod runner;

@@ -13,6 +13,7 @@ pub static ALL: &[&Probe] = &[
     &super::software::PROBE,
     &super::updates::PROBE,
     &super::backups::PROBE,
+    &super::removable_devices::PROBE,
     &super::removable_policy::PROBE,
     &super::autorun::PROBE,
     &super::firewall::PROBE,

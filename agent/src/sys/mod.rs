@@ -9,6 +9,8 @@ mod answer;
 mod command;
 mod error;
 mod file;
+#[cfg(target_os = "linux")]
+pub mod hotplug;
 mod journal;
 mod owned;
 mod sqlite;

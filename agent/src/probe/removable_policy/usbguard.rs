@@ -139,6 +139,7 @@ fn tokens(line: &str) -> Option<Vec<Token<'_>>> {
     let mut rest = line.trim_start();
     while let Some(first) = rest.chars().next() {
         let used = match first {
+            '#' => break,
             '{' | '}' => {
                 out.push(if first == '{' { Token::Open } else { Token::Close });
                 1
@@ -390,7 +391,10 @@ mod tests {
         let Some(folder) = corpus("usbguard") else { return };
         let read = |name: &str| std::fs::read_to_string(folder.join("usbguard").join(name)).unwrap();
         for line in read("test-rules.good").lines() {
-            assert!(line.is_empty() || line.starts_with('#') || parse_rule(line).is_some(), "{line}");
+            assert!(
+                line.trim().is_empty() || line.trim_start().starts_with('#') || parse_rule(line).is_some(),
+                "{line}"
+            );
         }
         for line in read("test-rules.bad").lines().filter(|l| !l.trim().is_empty()) {
             assert_eq!(parse_rule(line), None, "{line}");
