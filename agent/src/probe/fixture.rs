@@ -118,6 +118,9 @@ fn copy(from: &Path, to: &Path) {
 }
 
 fn set_times(path: &Path, at: std::time::SystemTime) {
+    if path.is_symlink() {
+        return;
+    }
     if path.is_dir() {
         for entry in std::fs::read_dir(path).unwrap() {
             set_times(&entry.unwrap().path(), at);
@@ -127,4 +130,85 @@ fn set_times(path: &Path, at: std::time::SystemTime) {
     std::fs::File::open(path).unwrap().set_modified(at).unwrap();
     #[cfg(not(unix))]
     std::fs::File::options().write(true).open(path).unwrap().set_modified(at).unwrap();
+}
+
+#[cfg(unix)]
+#[cfg(test)]
+mod tests {
+    use super::super::*;
+    use super::Fixture;
+
+    /// Every fixture of these probes, collected whole: a changed body shows as a changed snapshot.
+    #[test]
+    fn fixtures_give_the_recorded_facts() {
+        let cases: [(&Probe, &str); 9] = [
+            (&accounts::PROBE, "accounts/linux-debian12"),
+            (&autorun::PROBE, "autorun/linux-gnome"),
+            (&backups::PROBE, "backups/linux-restic-borg"),
+            (&credential_policy::PROBE, "credential_policy/linux-debian12"),
+            (&firewall::PROBE, "firewall/linux-ufw"),
+            (&malware_protection::PROBE, "malware_protection/linux-clamav"),
+            (&removable_devices::PROBE, "removable_devices/linux-kern-log"),
+            (&removable_policy::PROBE, "removable_policy/linux-usbguard"),
+            (&services::PROBE, "services/linux-debian12"),
+        ];
+        for (probe, name) in cases {
+            let fixture = Fixture::of(name);
+            fixture.touch("", "2026-11-22T12:00:00Z");
+            let records: Vec<_> = (probe.collect)(&fixture.sys(), &ProbeConfig::default())
+                .into_iter()
+                .map(|given| given.record.content)
+                .collect();
+            insta::assert_json_snapshot!(name.replace('/', "-"), records);
+        }
+    }
+
+    #[test]
+    fn files_of_any_bytes_never_panic() {
+        let cases = [
+            "etc/passwd",
+            "etc/shadow",
+            "etc/group",
+            "etc/sudoers",
+            "etc/nsswitch.conf",
+            "etc/pam.d/login",
+            "etc/login.defs",
+            "etc/dconf/profile/user",
+            "etc/ufw/ufw.conf",
+            "etc/usbguard/usbguard-daemon.conf",
+            "etc/modprobe.d/x.conf",
+            "etc/crontab",
+            "etc/rsnapshot.conf",
+            "etc/timeshift/timeshift.json",
+            "etc/systemd/system/x.service",
+            "var/log/kern.log",
+            "var/log/wtmp",
+            "var/log/lastlog",
+            "var/lib/clamav/daily.cvd",
+            "usr/share/xsessions/gnome.desktop",
+        ];
+        let probes: [&Probe; 9] = [
+            &accounts::PROBE,
+            &autorun::PROBE,
+            &backups::PROBE,
+            &credential_policy::PROBE,
+            &firewall::PROBE,
+            &malware_protection::PROBE,
+            &removable_devices::PROBE,
+            &removable_policy::PROBE,
+            &services::PROBE,
+        ];
+        for bytes in
+            [&b"\xff\xfe\0\0\xf0"[..], "=:[]{}()\"'\\\n\u{1f4be}:::,,,\n[".as_bytes(), &[b':'; 5_000]]
+        {
+            let fixture = Fixture::empty();
+            for case in cases {
+                fixture.write(case, bytes);
+            }
+            for probe in probes {
+                let given = (probe.collect)(&fixture.sys(), &ProbeConfig::default());
+                assert_eq!(given.len(), probe.kinds.len(), "{}", probe.name);
+            }
+        }
+    }
 }

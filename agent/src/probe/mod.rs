@@ -1,8 +1,10 @@
 //! Probes: each collects the facts of one subject through [`Sys`]. Knows neither spool nor network.
 
+pub mod accounts;
 pub mod agent;
 pub mod autorun;
 pub mod backups;
+pub mod credential_policy;
 pub mod dconf;
 pub mod firewall;
 #[cfg(test)]
@@ -10,6 +12,7 @@ mod fixture;
 pub mod hardware;
 pub mod homes;
 pub mod identity;
+pub mod malware_protection;
 pub mod network;
 pub mod os;
 pub mod package;

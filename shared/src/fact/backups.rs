@@ -45,7 +45,8 @@ pub struct BackupJob {
     pub encrypted: Option<bool>,
     /// Whether the schedule is in force (timer enabled and active).
     pub scheduled: Option<bool>,
-    /// What the verdict rests on: `repository`, `product_log`, `unit_result`, `status_file`, `file_time`.
+    /// What the verdict rests on: `repository`, `product_log`, `unit_result`, `status_file`; weaker `file_time`
+    /// (upkeep and copying change file times too); `configuration` says that nothing is known of any run.
     pub evidence: String,
     /// Declared target of the policy this job fulfils, where the agent was told (`backup-report --target`).
     pub target: Option<String>,

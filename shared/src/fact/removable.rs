@@ -102,7 +102,8 @@ pub struct RemovablePolicy {
 pub struct Restriction {
     /// `modprobe`, `usbguard`, `udev`, `kernel_argument`, `usb_authorized_default`, `policy:Deny_All` ...
     pub mechanism: String,
-    /// What it does: `block`, `read_only`, `allow_list`, `no_execute`.
+    /// What it does: `block`, `read_only`, `allow_list`, `no_execute`; `weak_block` where it only stops what
+    /// happens by itself (a blacklisted module still loads by name).
     pub effect: String,
     /// What it applies to: `usb_storage`, `uas`, `all_usb`, `cd_dvd`, `wpd` ...
     pub target: String,

@@ -1,0 +1,8 @@
+//! `credential_policy` of a Mac: not yet collected.
+
+use crate::sys::SysError;
+
+/// Always `Unsupported`, reason `not_yet_collected`.
+pub(super) fn unsupported() -> SysError {
+    SysError::Unsupported { what: "credential_policy".into(), reason: "not_yet_collected".into() }
+}
