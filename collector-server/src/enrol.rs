@@ -164,7 +164,7 @@ pub struct Enrolment {
 /// What a key request came to.
 struct Decision {
     code: ReplyCode,
-    host: Option<Host>,
+    host: Option<Box<Host>>,
     message: Option<String>,
     retry_after_s: Option<u64>,
 }
@@ -175,7 +175,7 @@ impl Decision {
     }
 
     fn yes(host: Host) -> Self {
-        Self { code: ReplyCode::Accepted, host: Some(host), message: None, retry_after_s: None }
+        Self { code: ReplyCode::Accepted, host: Some(Box::new(host)), message: None, retry_after_s: None }
     }
 }
 

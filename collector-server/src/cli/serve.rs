@@ -40,8 +40,7 @@ impl Serve {
             config.public_url = self.public_url;
         }
         if config.database_url.is_none() {
-            std::fs::create_dir_all(&config.data)
-                .with_context(|| format!("data folder {}", config.data.display()))?;
+            make_folder(&config.data).with_context(|| format!("data folder {}", config.data.display()))?;
         }
         let now = Timestamp::now();
         let store = Store::open(&config.location()).await?;
@@ -74,6 +73,15 @@ impl Serve {
         }
         Ok(())
     }
+}
+
+/// Makes the data folder for the service alone: it will hold signing keys.
+fn make_folder(path: &std::path::Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
 }
 
 /// The configured certificate, or names for a self-made one.

@@ -82,7 +82,7 @@ impl Delivery {
     }
 }
 
-/// Takes a report. Nothing is written unless the answer is `Accepted`.
+/// Takes a report. Unless the answer is `Accepted` nothing is written but the event that shows a fork.
 pub fn take(tx: &mut (dyn Tx + '_), delivery: &Delivery) -> Result<Outcome> {
     let Some(chain) = report::lock_chain(tx, delivery.at)? else {
         return Ok(Outcome { taken: Taken::Unknown, host: None, head_seq: 0, head: None });
