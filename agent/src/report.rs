@@ -6,11 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use tenken_shared::canonical::CanonicalError;
 use tenken_shared::collected::{Collected as Honest, Reason, Status};
 use tenken_shared::fact::hardware::Hardware;
 use tenken_shared::fact::network::Network;
-use tenken_shared::fact::{FactBody, FactKind, FactRecord, KindName};
+use tenken_shared::fact::{FactBody, FactContent, FactKind, FactRecord, KindName};
 use tenken_shared::ids::Digest;
 use tenken_shared::jws::{Purpose, SigningKey};
 use tenken_shared::report::{
@@ -27,9 +26,6 @@ const MAX_EVENT_BYTES: usize = 96 * 1024;
 /// Why no report could be built.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// A fact has no canonical form.
-    #[error("fact has no canonical form: {0}")]
-    Canonical(#[from] CanonicalError),
     /// The manifest does not serialise.
     #[error("manifest cannot be written: {0}")]
     Json(#[from] serde_json::Error),
@@ -38,10 +34,13 @@ pub enum ReportError {
     Compress(std::io::Error),
 }
 
-/// The newest answer of a kind.
+/// The newest answer of a kind. Its content is kept as canonical bytes: a tenth of the memory of a tree.
 #[derive(Debug, Clone)]
 struct Current {
-    record: FactRecord,
+    content: Vec<u8>,
+    digest: Digest,
+    status: Status,
+    collected_at: Timestamp,
     /// Start of the round that gave it, host clock, milliseconds.
     round_at: i64,
 }
@@ -50,6 +49,7 @@ struct Current {
 #[derive(Debug, Default)]
 pub struct Collected {
     facts: BTreeMap<KindName, Current>,
+    print: Option<String>,
 }
 
 /// When to report what.
@@ -67,11 +67,21 @@ pub struct Moment {
 impl Collected {
     /// Takes in a round that started at `round_at`. A fact over the wire's cap becomes `failed`.
     pub fn take(&mut self, records: impl IntoIterator<Item = FactRecord>, round_at: Timestamp) {
+        let round_at = round_at.as_millisecond();
         for record in records {
-            let record = within_cap(record);
             let kind = record.content.kind.clone();
-            self.facts.insert(kind, Current { record, round_at: round_at.as_millisecond() });
+            match self.facts.get_mut(&kind) {
+                Some(held) if held.digest == record.digest => {
+                    (held.collected_at, held.round_at) = (record.collected_at, round_at);
+                }
+                _ => {
+                    if let Some(current) = Current::of(record, round_at) {
+                        self.facts.insert(kind, current);
+                    }
+                }
+            }
         }
+        self.print = self.hardware_print();
     }
 
     /// Forgets kinds that are no longer collected.
@@ -81,8 +91,10 @@ impl Collected {
 
     /// The newest answer of a kind.
     #[must_use]
-    pub fn record(&self, kind: FactKind) -> Option<&FactRecord> {
-        self.facts.get(&KindName::from(kind)).map(|c| &c.record)
+    pub fn record(&self, kind: FactKind) -> Option<FactRecord> {
+        let held = self.facts.get(&KindName::from(kind))?;
+        let content: FactContent = serde_json::from_slice(&held.content).ok()?;
+        Some(FactRecord { content, digest: held.digest, collected_at: held.collected_at })
     }
 
     /// Whether nothing was collected yet.
@@ -103,6 +115,10 @@ impl Collected {
     /// neither (most containers).
     #[must_use]
     pub fn print(&self) -> Option<String> {
+        self.print.clone()
+    }
+
+    fn hardware_print(&self) -> Option<String> {
         let mut ids = self.typed::<Hardware>().map(|h| firmware_ids(&h)).unwrap_or_default();
         if ids.is_empty() {
             ids = self.typed::<Network>().map(|n| burnt_in_addresses(&n)).unwrap_or_default();
@@ -136,7 +152,7 @@ impl Collected {
             confirmed_at: chosen.confirmed_at,
             confirmed: chosen.confirmed,
             base: place.base.as_ref().map(|(seq, _)| *seq),
-            changed: chosen.changed.iter().map(|record| FactEntry::from(*record)).collect(),
+            changed: chosen.changed.iter().map(|(kind, current)| current.entry(kind)).collect(),
             gone: chosen.gone,
             print: self.print(),
             resync: place.resync.clone(),
@@ -144,10 +160,10 @@ impl Collected {
             events: place.carried.iter().chain(events).cloned().collect(),
         };
         let jws = key.sign(Purpose::Report, &serde_json::to_vec(&manifest)?);
-        let bodies: Vec<Vec<u8>> =
-            chosen.changed.iter().map(|r| r.content.to_bytes()).collect::<Result<_, _>>()?;
+        let bodies: Vec<&[u8]> = chosen.changed.iter().map(|(_, c)| c.content.as_slice()).collect();
         let frame = if bodies.is_empty() { vec![] } else { compress(&jws, &bodies)? };
-        if frame.len() > MAX_WIRE_BYTES || bodies.iter().map(Vec::len).sum::<usize>() > MAX_PLAIN_BYTES / 2 {
+        if frame.len() > MAX_WIRE_BYTES || bodies.iter().map(|b| b.len()).sum::<usize>() > MAX_PLAIN_BYTES / 2
+        {
             if let Some(smaller) = self.without_largest(&self.choose(base, moment), 1) {
                 return smaller.report(place, events, moment, key);
             }
@@ -159,21 +175,18 @@ impl Collected {
     /// A copy in which the `count` largest changed facts say `failed`, `too_large`; `None` where no changed
     /// fact with a body is left.
     fn without_largest(&self, chosen: &Chosen<'_>, count: usize) -> Option<Self> {
-        let size = |record: &FactRecord| record.content.to_bytes().map_or(0, |b| b.len());
-        let mut largest: Vec<&FactRecord> =
-            chosen.changed.iter().copied().filter(|record| record.content.body.is_some()).collect();
-        largest.sort_by_key(|record| std::cmp::Reverse(size(record)));
+        let mut largest: Vec<(&KindName, &Current)> =
+            chosen.changed.iter().copied().filter(|(_, current)| current.status.has_body()).collect();
+        largest.sort_by_key(|(_, current)| std::cmp::Reverse(current.content.len()));
         largest.truncate(count);
         if largest.is_empty() {
             return None;
         }
         let mut facts = self.facts.clone();
-        for record in largest {
-            if let Some(current) = facts.get_mut(&record.content.kind) {
-                current.record = too_large(record.clone(), size(record));
-            }
+        for (kind, current) in largest {
+            facts.insert(kind.clone(), current.too_large()?);
         }
-        Some(Self { facts })
+        Some(Self { facts, print: self.print.clone() })
     }
 
     /// Whether a report at this place would say anything that the last one did not, times aside.
@@ -181,8 +194,7 @@ impl Collected {
     pub fn differs(&self, base: Option<&Reports>) -> bool {
         base.is_none_or(|base| {
             self.facts.iter().any(|(kind, current)| {
-                !kind.is_observed()
-                    && base.get(kind).is_none_or(|reported| reported.digest != current.record.digest)
+                !kind.is_observed() && base.get(kind).is_none_or(|reported| reported.digest != current.digest)
             }) || base.keys().any(|kind| !self.facts.contains_key(kind))
         })
     }
@@ -199,7 +211,7 @@ impl Collected {
         };
         for (kind, current) in &self.facts {
             let known = base.and_then(|b| b.get(kind)).copied();
-            let same = known.is_some_and(|known| known.digest == current.record.digest);
+            let same = known.is_some_and(|known| known.digest == current.digest);
             if kind.is_observed() && !with_observed {
                 if let Some(known) = known.filter(|known| !observed_due(known, current, moment)) {
                     chosen.after.insert(kind.clone(), known);
@@ -207,9 +219,9 @@ impl Collected {
                 }
             }
             let at = current.round_at;
-            chosen.after.insert(kind.clone(), Reported { digest: current.record.digest, at });
+            chosen.after.insert(kind.clone(), Reported { digest: current.digest, at });
             if !same {
-                chosen.changed.push(&current.record);
+                chosen.changed.push((kind, current));
             } else if kind.is_observed() || at != confirmed_at {
                 chosen.confirmed.insert(kind.clone(), at);
             }
@@ -233,7 +245,7 @@ impl Collected {
 
 struct Chosen<'a> {
     after: Reports,
-    changed: Vec<&'a FactRecord>,
+    changed: Vec<(&'a KindName, &'a Current)>,
     confirmed: BTreeMap<KindName, i64>,
     gone: Vec<KindName>,
     confirmed_at: i64,
@@ -244,23 +256,44 @@ fn observed_due(known: &Reported, current: &Current, moment: Moment) -> bool {
     let interval_ms = i64::try_from(moment.observed_interval_s.saturating_mul(1000)).unwrap_or(i64::MAX);
     // A negative age is a clock that was set back: report, so that the series goes on.
     let due = age_ms >= interval_ms || age_ms < 0;
-    due || (!current.record.content.status.has_body() && known.digest != current.record.digest)
+    due || (!current.status.has_body() && known.digest != current.digest)
 }
 
-fn within_cap(record: FactRecord) -> FactRecord {
-    let bytes = record.content.to_bytes().map(|b| b.len()).unwrap_or(usize::MAX);
-    if bytes <= MAX_FACT_BYTES {
-        return record;
+impl Current {
+    /// Keeps a record; one over the wire's cap says `failed`, `too_large`. `None` where it has no canonical
+    /// form, which a record with a digest always has.
+    fn of(record: FactRecord, round_at: i64) -> Option<Self> {
+        let content = record.content.to_bytes().ok()?;
+        let (status, collected_at) = (record.content.status, record.collected_at);
+        let current = Self { content, digest: record.digest, status, collected_at, round_at };
+        if current.content.len() <= MAX_FACT_BYTES {
+            return Some(current);
+        }
+        current.too_large()
     }
-    too_large(record, bytes)
-}
 
-fn too_large(record: FactRecord, bytes: usize) -> FactRecord {
-    let mut content = record.content.clone();
-    content.status = Status::Failed;
-    content.reason = Some(Reason::with("too_large", bytes));
-    content.body = None;
-    FactRecord::from_content(content, record.collected_at).unwrap_or(record)
+    fn too_large(&self) -> Option<Self> {
+        let mut content: FactContent = serde_json::from_slice(&self.content).ok()?;
+        content.status = Status::Failed;
+        content.reason = Some(Reason::with("too_large", self.content.len()));
+        content.body = None;
+        let record = FactRecord::from_content(content, self.collected_at).ok()?;
+        Some(Self {
+            content: record.content.to_bytes().ok()?,
+            digest: record.digest,
+            status: Status::Failed,
+            collected_at: self.collected_at,
+            round_at: self.round_at,
+        })
+    }
+
+    fn entry(&self, kind: &KindName) -> FactEntry {
+        FactEntry {
+            kind: kind.clone(),
+            digest: self.digest,
+            collected_at: self.collected_at.as_millisecond(),
+        }
+    }
 }
 
 fn firmware_ids(hardware: &Hardware) -> Vec<String> {

@@ -346,8 +346,8 @@ fn with_tls_trust(record: FactRecord, trust: &str) -> FactRecord {
 /// What key requests say of the machine.
 #[must_use]
 pub fn about(collected: &Collected, sys: &Sys) -> About {
-    let names = collected.record(FactKind::Identity).map(FactRecord::typed::<MachineNames>);
-    let hardware = collected.record(FactKind::Hardware).map(FactRecord::typed::<Hardware>);
+    let names = collected.record(FactKind::Identity).map(|r| r.typed::<MachineNames>());
+    let hardware = collected.record(FactKind::Hardware).map(|r| r.typed::<Hardware>());
     About {
         hostname: names.as_ref().and_then(Honest::value).and_then(|n| n.hostname.clone()),
         print: collected.print(),

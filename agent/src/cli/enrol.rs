@@ -48,7 +48,10 @@ pub fn run(args: &Args, common: &Common, context: Context) -> anyhow::Result<Exi
     let paths = Paths::create(settings.data_dir())?;
     let _lock = crate::run::take_lock(&paths)?;
     let about = about(args)?;
-    let enrolled = runtime()?.block_on(crate::enrol::enrol(&settings, &paths, &token, &about, args.replace));
+    let mut status = Status::load(&paths);
+    // A host that the collector has retired or revoked can only come back as a new one.
+    let replace = args.replace || status.stopped.is_some();
+    let enrolled = runtime()?.block_on(crate::enrol::enrol(&settings, &paths, &token, &about, replace));
     let enrolled = match enrolled {
         Ok(enrolled) => enrolled,
         Err(crate::enrol::EnrolError::Transport(error)) => {
@@ -57,7 +60,6 @@ pub fn run(args: &Args, common: &Common, context: Context) -> anyhow::Result<Exi
         }
         Err(error) => return Err(error.into()),
     };
-    let mut status = Status::load(&paths);
     status.stopped = None;
     if let Some(checked) = &enrolled.checked {
         status.last_signed_ms = Some(checked.reply.time);
