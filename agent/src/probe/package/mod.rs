@@ -8,6 +8,7 @@ pub mod deb822;
 pub mod deb_version;
 pub mod dpkg;
 pub mod pacman;
+pub mod repodata;
 pub mod rpm;
 pub mod rpmdb;
 pub mod settle;

@@ -274,6 +274,19 @@ mod tests {
     }
 
     #[test]
+    fn dnf_transactions_from_its_own_database() {
+        let found = history(&Fixture::of("update_history/linux-dnf"));
+        assert_eq!(found.status(), Status::Known, "{:?}", found.reason());
+        let items = &found.value().unwrap().items;
+        let brief: Vec<_> = items.iter().map(|e| (e.package.as_deref(), e.version.as_deref())).collect();
+        assert_eq!(
+            brief,
+            [(Some("tenken-demo"), Some("1:1.2-3")), (Some("tenken-demo-tools"), Some("1:1.2-3"))]
+        );
+        assert!(items.iter().all(|e| e.operation == "install" && e.result == "succeeded" && e.at.is_some()));
+    }
+
+    #[test]
     fn cap_says_that_it_cut() {
         let fixture = Fixture::empty();
         let mut log = String::new();
