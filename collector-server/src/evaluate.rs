@@ -55,6 +55,8 @@ pub async fn catalogs(store: &Store) -> Result<(Catalog, i64)> {
 
 /// Judges every host that is due at `now`. `holder` names this collector.
 pub async fn round(store: &Store, holder: &str, now: Timestamp) -> Result<Round> {
+    // The store keeps milliseconds.
+    let now = Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now);
     let mut done = Round::default();
     if !lease(store, holder, now).await? {
         return Ok(Round { held_elsewhere: true, ..done });

@@ -82,7 +82,8 @@ async fn new_snapshot(
         reason: reason.to_owned(),
         by: by.to_owned(),
         catalog: evaluate::catalogs(store).await?.0,
-        now,
+        // The store keeps milliseconds: the signed header names the very moment that is asked for later.
+        now: Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
     })
 }
 

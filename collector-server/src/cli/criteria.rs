@@ -118,7 +118,7 @@ fn table(results: &[CriterionResult], lang: Lang) -> anyhow::Result<()> {
             r.state == CriterionState::Attested && r.attestation.as_ref().is_some_and(|a| !a.recorded);
         let state = r.state.title().get(lang);
         let state = if nothing { format!("{state} *") } else { state.to_owned() };
-        let why = r.reasons.iter().map(|m| sentence(m, lang)).collect::<Vec<_>>().join("\n");
+        let why = r.reasons.iter().map(|m| sentence(m, lang)).collect::<Vec<_>>().join(" / ");
         vec![r.criterion.clone(), r.level.trim_start_matches("star").to_owned(), state, what.to_owned(), why]
     };
     output::table(&head, results.iter().map(row).collect())

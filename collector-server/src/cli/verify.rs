@@ -83,7 +83,7 @@ fn print(report: &Report, verified: bool, other_key: bool, lang: Lang) -> anyhow
         lang,
         &[Text::new("確認", "check"), Text::new("結果", "result"), Text::new("詳細", "detail")],
     );
-    let row = |c: &Check| vec![c.sentence(lang), word(c.state).get(lang).to_owned(), c.detail.join("\n")];
+    let row = |c: &Check| vec![c.sentence(lang), word(c.state).get(lang).to_owned(), c.detail.join(" / ")];
     output::table(&head, report.checks.iter().map(row).collect())?;
     let end = match (verified, other_key) {
         (_, true) => {

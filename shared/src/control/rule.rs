@@ -77,7 +77,7 @@ impl<'a> Rule<'a> {
         };
         // An unknown stays one when its facts grow old; only a change in time can decide it.
         let stale_at = if outcome == Outcome::Unknown { None } else { rule.stale_at };
-        let valid_until = [stale_at, rule.change_at].into_iter().flatten().min();
+        let valid_until = [stale_at, rule.change_at].into_iter().flatten().min().map(up_to_millisecond);
         rule.evidence.truncate(MAX_EVIDENCE);
         Verdict { outcome, message, evidence: rule.evidence, valid_until }
     }
@@ -158,6 +158,31 @@ impl<'a> Rule<'a> {
     }
 }
 
+impl Rule<'_> {
+    /// A time for people, in the organisation's zone (RFC 3339 where the zone is not known).
+    pub fn local(&self, at: Timestamp) -> String {
+        match super::date::time_zone(self.ctx.policy) {
+            Ok(zone) => zone.to_datetime(at).strftime("%Y-%m-%d %H:%M").to_string(),
+            Err(_) => at.to_string(),
+        }
+    }
+
+    /// The last day of what ends at `end`, in the organisation's zone.
+    pub fn last_day(&self, end: Timestamp) -> String {
+        let last = end.checked_sub(TICK).unwrap_or(end);
+        self.local(last).chars().take(10).collect()
+    }
+}
+
+/// The first whole millisecond not before `at`: what stores and schedules count in.
+fn up_to_millisecond(at: Timestamp) -> Timestamp {
+    match Timestamp::from_millisecond(at.as_millisecond()) {
+        Ok(whole) if whole >= at => whole,
+        Ok(whole) => whole.checked_add(TICK).unwrap_or(at),
+        Err(_) => at,
+    }
+}
+
 fn min_into(slot: &mut Option<Timestamp>, at: Option<Timestamp>) {
     *slot = [*slot, at].into_iter().flatten().min();
 }
@@ -183,6 +208,7 @@ pub(super) fn plausible(at: Timestamp, now: Timestamp) -> bool {
 fn missing(kind: FactKind, status: Status, reason: &Reason) -> Message {
     let code = match status {
         Status::Known | Status::Partial => "fact_partial",
+        Status::Absent if reason.code == "not_reported" => "fact_not_reported",
         Status::Absent => "fact_absent",
         Status::Unsupported => "fact_unsupported",
         Status::Denied => "fact_denied",

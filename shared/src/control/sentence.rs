@@ -20,6 +20,13 @@ static COMMON: &[(&str, Text)] = &[
         ),
     ),
     (
+        "fact_not_reported",
+        Text::new(
+            "「{kind}」がまだ報告されていないため判定できません",
+            "“{kind}” has not been reported yet, so this cannot be judged",
+        ),
+    ),
+    (
         "fact_unsupported",
         Text::new(
             "「{kind}」はこの環境では収集できないため判定できません(理由: {reason})",

@@ -366,11 +366,22 @@ static REASONS: &[(&str, Text)] = &[
     ),
 ];
 
+/// Times are kept exactly and shown to the minute.
+fn readable(reason: &Message) -> Message {
+    let mut reason = reason.clone();
+    if let Some(date) = reason.params.get_mut("date")
+        && let Ok(at) = date.parse::<Timestamp>()
+    {
+        *date = at.strftime("%Y-%m-%d %H:%M UTC").to_string();
+    }
+    reason
+}
+
 /// Renders one reason; an unknown code is shown as it is.
 #[must_use]
 pub fn sentence(reason: &Message, lang: Lang) -> String {
     match REASONS.iter().find(|(code, _)| *code == reason.code) {
-        Some((_, text)) => reason.render(*text, lang),
+        Some((_, text)) => readable(reason).render(*text, lang),
         None => reason.code.clone(),
     }
 }

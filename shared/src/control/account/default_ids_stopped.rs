@@ -21,7 +21,13 @@ pub static CONTROL: Control = Control {
         "Disable Guest, and keep root and Administrator from logging on directly, or set strong authentication and record it.",
     ),
     messages: &[
-        ("stopped", Text::new("既定のユーザIDはすべて停止されています", "All default user IDs are stopped")),
+        (
+            "stopped",
+            Text::new(
+                "既定のユーザIDはすべて停止されているか、パスワードではログオンできません",
+                "Every default user ID is stopped or cannot log on with a password",
+            ),
+        ),
         ("guest", Text::new("ゲスト用のID「{name}」が有効です", "The guest ID “{name}” is enabled")),
         (
             "empty_password",
@@ -45,6 +51,7 @@ fn evaluate(ctx: &Context<'_>) -> Verdict {
     Rule::run(ctx, judge)
 }
 
+/// A locked password leaves at most a key, which is a strong authentication.
 fn is_stopped(account: &Account) -> bool {
     account.enabled == Some(false) || account.password.as_deref() == Some("locked")
 }

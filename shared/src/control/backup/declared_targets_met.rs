@@ -148,9 +148,9 @@ fn one(
             {
                 return Err(super::success_unknown(target, job));
             }
-            (Some((_, job)), _) => {
-                message("overdue").with("hours", target.frequency_h).with("last", text(job.last_success))
-            }
+            (Some((_, job)), _) => message("overdue")
+                .with("hours", target.frequency_h)
+                .with("last", job.last_success.map_or_else(|| "-".to_owned(), |t| rule.local(t))),
             (None, [(_, job), ..]) => message("failed").with("job", super::label(job)),
         })),
     }
@@ -177,10 +177,10 @@ fn retention(
     }
     let since = rule.ctx.history.backup_jobs.get(&job_key(&job.product, &job.name)).copied();
     match since.and_then(|since| plus_days(since, days)) {
-        Some(due) if due <= now => Ok(Err(message("retention_short").with("oldest", oldest))),
+        Some(due) if due <= now => Ok(Err(message("retention_short").with("oldest", rule.local(oldest)))),
         due => {
             rule.until(due);
-            Err(message("retention_growing").with("oldest", oldest))
+            Err(message("retention_growing").with("oldest", rule.local(oldest)))
         }
     }
 }
@@ -196,10 +196,6 @@ fn cite_job(rule: &mut Rule<'_>, index: usize, job: &BackupJob) {
         "evidence": job.evidence,
     });
     rule.cite(FactKind::Backups, &format!("/jobs/{index}"), value);
-}
-
-fn text(at: Option<Timestamp>) -> String {
-    at.map_or_else(|| "-".to_owned(), |t| t.to_string())
 }
 
 #[cfg(test)]

@@ -75,7 +75,7 @@ mod tests {
                     Unknown,
                     "fact_denied",
                 ),
-                ("never reported", |w| w.drop_fact(FactKind::Os), Unknown, "fact_absent"),
+                ("never reported", |w| w.drop_fact(FactKind::Os), Unknown, "fact_not_reported"),
                 ("too old", |w| w.age(FactKind::Os, 24 * 14 + 1), Unknown, "fact_stale"),
             ],
         );

@@ -133,7 +133,9 @@ fn in_time(rule: &mut Rule<'_>, gap: Option<Message>, ages: &[(usize, &PendingUp
     });
     Ok(Decision::Pass(match earliest.min() {
         None => Message::new("none_open"),
-        Some(deadline) => Message::new("in_time").with("count", ages.len()).with("deadline", deadline),
+        Some(deadline) => {
+            Message::new("in_time").with("count", ages.len()).with("deadline", rule.last_day(deadline))
+        }
     }))
 }
 

@@ -62,7 +62,7 @@ fn judge(rule: &mut Rule<'_>) -> Ruling {
     if let Some(until) = settings.paused_until.filter(|until| *until > rule.ctx.now) {
         rule.cite(FactKind::UpdateSettings, "/paused_until", until.to_string());
         rule.until(Some(until));
-        return Ok(Decision::Fail(Message::new("paused").with("until", until)));
+        return Ok(Decision::Fail(Message::new("paused").with("until", rule.local(until))));
     }
     match settings.automatic.as_deref() {
         Some("on") => pass("on"),

@@ -50,7 +50,9 @@ fn metadata_until(rule: &mut Rule<'_>) -> Result<Timestamp, Message> {
         rule.cite(FactKind::UpdatesObserved, "/metadata/refreshed_at", format!("{source} {refreshed}"));
         let end = [plus_days(refreshed, days), valid].into_iter().flatten().min().ok_or_else(unknown)?;
         if end <= now {
-            return Err(Message::new("metadata_old").with("source", source).with("at", refreshed));
+            return Err(Message::new("metadata_old")
+                .with("source", source)
+                .with("at", rule.local(refreshed)));
         }
         until = [until, Some(end)].into_iter().flatten().min();
     }

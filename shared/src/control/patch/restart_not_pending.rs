@@ -75,8 +75,10 @@ fn waiting(rule: &mut Rule<'_>, sign: &str) -> Ruling {
         rule.until(end);
         return Err(message);
     }
-    let too_long =
-        Message::new("waiting_too_long").with("since", since).with("days", days).with("sign", sign);
+    let too_long = Message::new("waiting_too_long")
+        .with("since", rule.local(since))
+        .with("days", days)
+        .with("sign", sign);
     Ok(Decision::Fail(too_long))
 }
 

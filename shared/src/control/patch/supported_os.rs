@@ -78,7 +78,7 @@ fn judge(rule: &mut Rule<'_>) -> Ruling {
     let compiled = catalog.compiled_at.ok_or_else(|| Message::new("catalog_undated"))?;
     let fresh_until = plus_days(compiled, rule.ctx.policy.freshness.catalog_days);
     if fresh_until.is_none_or(|until| until <= rule.ctx.now) {
-        return Err(Message::new("catalog_stale").with("compiled", compiled));
+        return Err(Message::new("catalog_stale").with("compiled", rule.local(compiled)));
     }
     let (product, version) = key(&os);
     let Some(cycle) = catalog.find(product, version, os.edition.as_deref()) else {
