@@ -15,6 +15,7 @@ pub mod query;
 pub mod rate;
 pub mod serve;
 pub mod snapshot;
+pub mod standing;
 pub mod store;
 #[cfg(test)]
 mod story;

@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use super::error::{ApiError, Code};
 use crate::keys::Keys;
 use crate::rate::RateLimit;
+use crate::standing::Standings;
 use crate::store::{Store, StoreError};
 use crate::user::{self, API_TOKEN_PREFIX, Actor, Role};
 
@@ -40,6 +41,8 @@ pub struct AdminState {
     pub store: Store,
     /// The collector's keys, which enrolment tokens pin.
     pub keys: Arc<Keys>,
+    /// Where organisations stand, for pages that show it.
+    pub standings: Arc<Standings>,
     by_name: Arc<RateLimit>,
     by_address: Arc<RateLimit>,
     hashers: Arc<Semaphore>,
@@ -52,6 +55,7 @@ impl AdminState {
         Self {
             store,
             keys,
+            standings: Arc::default(),
             by_name: Arc::new(RateLimit::new(8, SignedDuration::from_mins(5))),
             by_address: Arc::new(RateLimit::new(40, SignedDuration::from_mins(5))),
             hashers: Arc::new(Semaphore::new(HASHERS)),

@@ -157,7 +157,7 @@ pub(super) async fn coverage(
     State(state): State<AdminState>,
     caller: Caller,
 ) -> Result<Json<CoverageCounts>, ApiError> {
-    Ok(Json(state.store.coverage(caller.org, Timestamp::now()).await?))
+    Ok(Json(state.standings.of(&state.store, caller.org).await?.coverage))
 }
 
 /// Result of every criterion of the scheme.
@@ -166,7 +166,7 @@ pub(super) async fn criteria(
     State(state): State<AdminState>,
     caller: Caller,
 ) -> Result<Json<Vec<tenken_shared::criterion::CriterionResult>>, ApiError> {
-    Ok(Json(state.store.criteria(caller.org, Timestamp::now()).await?))
+    Ok(Json(state.standings.of(&state.store, caller.org).await?.criteria.clone()))
 }
 
 /// Confirmed hosts by control and outcome.
@@ -175,7 +175,7 @@ pub(super) async fn controls(
     State(state): State<AdminState>,
     caller: Caller,
 ) -> Result<Json<Vec<ControlCounts>>, ApiError> {
-    Ok(Json(state.store.control_counts(caller.org).await?))
+    Ok(Json(state.standings.of(&state.store, caller.org).await?.controls.clone()))
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]

@@ -58,6 +58,7 @@ struct OverviewPage {
     coverage: CoverageCounts,
     first: Vec<Step>,
     groups: Vec<Group>,
+    at: Timestamp,
     standard: &'static str,
 }
 
@@ -175,15 +176,13 @@ pub(super) async fn overview(State(state): State<AdminState>, viewer: Viewer) ->
     frame.active = "overview";
     let lang = frame.lang;
     let wrong = |e: crate::store::StoreError| PageError(lang, e.into());
-    let now = Timestamp::now();
-    let coverage = state.store.coverage(caller.org, now).await.map_err(wrong)?;
-    let results = state.store.criteria(caller.org, now).await.map_err(wrong)?;
-    let controls = state.store.control_counts(caller.org).await.map_err(wrong)?;
+    let standing = state.standings.of(&state.store, caller.org).await.map_err(wrong)?;
     Ok(render(&OverviewPage {
-        first: first_steps(&frame, &controls),
-        groups: groups(&frame, &results),
+        first: first_steps(&frame, &standing.controls),
+        groups: groups(&frame, &standing.criteria),
+        coverage: standing.coverage,
+        at: standing.at,
         f: frame,
-        coverage,
         standard: criterion::STANDARD_VERSION,
     }))
 }
@@ -231,8 +230,8 @@ pub(super) async fn criterion(
     let wrong = |e: ApiError| PageError(lang, e);
     let missing = || wrong(ApiError::new(Code::NotFound));
     let about = criterion::find(&number).ok_or_else(missing)?;
-    let results = state.store.criteria(caller.org, Timestamp::now()).await.map_err(|e| wrong(e.into()))?;
-    let result = results.into_iter().find(|r| r.criterion == number).ok_or_else(missing)?;
+    let standing = state.standings.of(&state.store, caller.org).await.map_err(|e| wrong(e.into()))?;
+    let result = standing.criteria.iter().find(|r| r.criterion == number).ok_or_else(missing)?;
     let rules: Vec<&Control> = result.controls.iter().filter_map(|id| control::find(id)).collect();
     let findings = if rules.is_empty() {
         Vec::new()
@@ -274,7 +273,7 @@ pub(super) async fn criterion(
         ]
     });
     Ok(render(&CriterionPage {
-        c: view(&frame, &result),
+        c: view(&frame, result),
         requirement: frame.t(&about.requirement_title_ja, &about.requirement_title_en).to_owned(),
         reasons: result.reasons.iter().skip(1).map(|m| criterion::sentence(m, lang)).collect(),
         controls: rules
@@ -282,7 +281,7 @@ pub(super) async fn criterion(
             .map(|c| ControlView { id: c.id, title: c.title.get(lang), remediation: c.remediation.get(lang) })
             .collect(),
         attested: result.attestation.is_some(),
-        hosts: result.hosts,
+        hosts: result.hosts.clone(),
         f: frame,
         rows,
         truncated,
