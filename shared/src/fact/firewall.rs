@@ -8,7 +8,7 @@ use crate::collected::SourceState;
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Firewall {
-    /// Whether inbound traffic is filtered now; `None` where it could not be known.
+    /// Whether inbound traffic that no rule allows is refused now; `None` where it could not be known.
     pub active: Option<bool>,
     /// Each product or rule set found.
     pub products: Vec<FirewallProduct>,

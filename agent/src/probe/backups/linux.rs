@@ -233,4 +233,8 @@ fn not_read(sys: &Sys, cx: &mut Context) {
             cx.sources.gap(*product, Status::Partial, Reason::with("product_not_read", product));
         }
     }
+    let of_user = |home: &homes::Home| sys.exists(&format!("{}/.local/share/Vorta/settings.db", home.path));
+    if cx.homes.iter().any(|home| matches!(of_user(home), Ok(true))) {
+        cx.sources.gap("vorta", Status::Partial, Reason::with("product_not_read", "vorta"));
+    }
 }

@@ -11,23 +11,41 @@ use tenken_shared::fact::firewall::FirewallProfile;
 pub fn nft_ruleset(bytes: &[u8]) -> Result<Vec<FirewallProfile>, String> {
     let document: Value = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
     let objects = document.get("nftables").and_then(Value::as_array).ok_or("no nftables array")?;
-    let mut rules: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
+    let mut rules: BTreeMap<(&str, &str, &str), (u64, Option<&str>)> = BTreeMap::new();
     for rule in objects.iter().filter_map(|o| o.get("rule")) {
-        *rules.entry(key(rule, "chain")).or_default() += 1;
+        let entry = rules.entry(key(rule, "chain")).or_default();
+        entry.0 += 1;
+        entry.1 = entry.1.or_else(|| refuses_everything(rule));
     }
     let chains = objects.iter().filter_map(|o| o.get("chain"));
     Ok(chains
         .filter(|c| text(c, "hook") == "input" && text(c, "type") == "filter")
         .map(|chain| {
             let key = key(chain, "name");
+            let (count, refuses) = rules.get(&key).copied().unwrap_or_default();
+            let policy = Some(text(chain, "policy")).filter(|p| !p.is_empty());
             FirewallProfile {
                 name: format!("{} {} {}", key.0, key.1, key.2),
                 enabled: Some(true),
-                default_inbound: Some(text(chain, "policy")).filter(|p| !p.is_empty()).map(str::to_owned),
-                rules: Some(rules.get(&key).copied().unwrap_or(0)),
+                default_inbound: refuses.or(policy).map(str::to_owned),
+                rules: Some(count),
             }
         })
         .collect())
+}
+
+/// `drop` or `reject` for a rule without any condition: whatever reaches it is refused.
+fn refuses_everything(rule: &Value) -> Option<&'static str> {
+    let mut verdict = None;
+    for statement in rule.get("expr")?.as_array()? {
+        match statement.as_object()?.keys().next()?.as_str() {
+            "counter" | "log" => {}
+            "drop" => verdict = Some("drop"),
+            "reject" => verdict = Some("reject"),
+            _ => return None,
+        }
+    }
+    verdict
 }
 
 fn key<'a>(object: &'a Value, name: &str) -> (&'a str, &'a str, &'a str) {
@@ -51,6 +69,14 @@ pub fn iptables_save(output: &str, family: &str) -> Option<FirewallProfile> {
             profile = line.split_whitespace().nth(1).map(str::to_ascii_lowercase);
         } else if table == "filter" && line.starts_with("-A INPUT") {
             rules += 1;
+            let refused = match line.strip_prefix("-A INPUT -j ").map(|t| t.split(' ').next()) {
+                Some(Some("DROP")) => Some("drop"),
+                Some(Some("REJECT")) => Some("reject"),
+                _ => None,
+            };
+            if let Some(word) = refused {
+                profile = profile.map(|_| word.to_owned());
+            }
         }
     }
     profile.map(|policy| FirewallProfile {
@@ -61,10 +87,11 @@ pub fn iptables_save(output: &str, family: &str) -> Option<FirewallProfile> {
     })
 }
 
-/// Whether a chain refuses anything: a policy other than accept, or any rule.
+/// Whether a chain refuses what no rule allows. Single drop rules (a blocked address, a container's
+/// forwarding) on an accepting chain make no firewall.
 #[must_use]
 pub fn filters(profile: &FirewallProfile) -> bool {
-    profile.default_inbound.as_deref().is_some_and(|p| p != "accept") || profile.rules.is_some_and(|n| n > 0)
+    profile.default_inbound.as_deref().is_some_and(|p| matches!(p, "drop" | "reject"))
 }
 
 /// `KEY=value` files of ufw (`ufw.conf`, `/etc/default/ufw`), quotes removed.
@@ -133,6 +160,30 @@ mod tests {
         assert_eq!(shut.as_ref().unwrap().default_inbound.as_deref(), Some("drop"));
         assert!(filters(&shut.unwrap()));
         assert_eq!(iptables_save("", "ip"), None);
+    }
+
+    #[test]
+    fn a_closing_rule_is_a_default_and_a_single_drop_is_not() {
+        let chain = |rules: &str| {
+            let text = format!(
+                r#"{{"nftables":[{{"chain":{{"family":"ip","table":"t","name":"i","type":"filter","hook":"input","policy":"accept"}}}}{rules}]}}"#
+            );
+            nft_ruleset(text.as_bytes()).unwrap().remove(0)
+        };
+        let rule =
+            |expr: &str| format!(r#",{{"rule":{{"family":"ip","table":"t","chain":"i","expr":[{expr}]}}}}"#);
+        let single = chain(&rule(r#"{"match":{"op":"==","left":1,"right":2}},{"drop":null}"#));
+        assert!(!filters(&single), "{single:?}");
+        let closing = chain(&rule(r#"{"counter":{"packets":0,"bytes":0}},{"reject":{"type":"icmpx"}}"#));
+        assert_eq!((closing.default_inbound.as_deref(), filters(&closing)), (Some("reject"), true));
+        let banned =
+            iptables_save("*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -s 1.2.3.4/32 -j DROP\n", "ip").unwrap();
+        assert!(!filters(&banned));
+        let closed = iptables_save(
+            "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -i lo -j ACCEPT\n-A INPUT -j REJECT --reject-with icmp-host-prohibited\n",
+            "ip",
+        );
+        assert!(filters(&closed.unwrap()));
     }
 
     #[test]
