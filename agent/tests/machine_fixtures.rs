@@ -1,6 +1,5 @@
 //! The facts of every fixture of this machine's own kinds, as snapshots.
 #![cfg(unix)]
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::path::Path;
 

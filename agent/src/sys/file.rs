@@ -84,6 +84,21 @@ impl Sys {
         Ok(String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned()))
     }
 
+    /// Reads a pseudo file as text, only the lines that do not change by themselves (of `/proc/cpuinfo`,
+    /// `/proc/meminfo` and `/proc/modules`), so that the answer holds while they do.
+    pub fn read_still(&self, path: &str) -> Result<String, SysError> {
+        let text = self.still_lines(path);
+        let text = self.note_error(path, text)?;
+        self.tracer.note(Access::Lines, path, || trace::hash_of(text.as_bytes()));
+        Ok(text)
+    }
+
+    fn still_lines(&self, path: &str) -> Result<String, SysError> {
+        let untraced = Self { tracer: trace::Tracer::default(), ..self.clone() };
+        let text = untraced.read_text(path)?;
+        Ok(text.lines().filter(|line| trace::holds_still(path, line)).flat_map(|line| [line, "\n"]).collect())
+    }
+
     /// Reads a small text file and trims it; an empty one is `None`, a missing one an error.
     pub fn read_line(&self, path: &str) -> Result<Option<String>, SysError> {
         let bytes = self.read_capped(path, 64 * 1024)?;
@@ -302,6 +317,7 @@ impl Sys {
             Access::Stat => or_absent(self.meta(what), |meta| trace::signature(&meta)),
             Access::Exists => or_absent(self.meta(what), |meta| Some(existence(&meta))),
             Access::Content => or_absent(self.read(what), |bytes| Some(trace::hash_of(&bytes))),
+            Access::Lines => or_absent(self.still_lines(what), |text| Some(trace::hash_of(text.as_bytes()))),
             Access::Names => or_absent(self.list_entries(what), |list| Some(names_hash(&list))),
             Access::Link => or_absent(self.link_target(what), Some),
             Access::Answer => self.answer_now(what),

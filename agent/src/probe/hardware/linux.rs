@@ -20,10 +20,21 @@ pub fn collect(sys: &Sys) -> Vec<Collection> {
     let mut body = Hardware::default();
     let table = raw_table(sys, &mut sources);
     let mut words = system(sys, table.as_ref(), &mut sources, &mut body);
-    let cpuinfo = sources.optional_text(sys, "/proc/cpuinfo");
+    let mut still = |path: &str| match sys.read_still(path) {
+        Ok(text) => {
+            sources.known(path, 1);
+            Some(text)
+        }
+        Err(SysError::Absent { .. }) => None,
+        Err(error) => {
+            sources.error(path, &error);
+            None
+        }
+    };
+    let cpuinfo = still("/proc/cpuinfo");
+    let usable = still("/proc/meminfo").and_then(|text| parse::mem_total(&text));
     body.cpu = cpuinfo.as_deref().map(|text| processors(sys, text, table.as_ref()));
     let installed = table.as_ref().and_then(|table| table.memory_bytes).filter(|bytes| *bytes > 0);
-    let usable = sources.optional_text(sys, "/proc/meminfo").and_then(|text| parse::mem_total(&text));
     body.memory_bytes = installed.or(usable);
     body.disks = disk::collect(sys, &mut sources);
     body.tpm = tpm(sys, &mut sources);

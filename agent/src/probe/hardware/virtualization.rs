@@ -136,7 +136,7 @@ pub fn host_of(sys: &Sys, sources: &mut Sources) -> Option<String> {
             return Some("kvm".into());
         }
     }
-    let modules = sources.optional_text(sys, "/proc/modules")?;
+    let modules = sys.read_still("/proc/modules").ok()?;
     modules.lines().find_map(|line| {
         let mut words = line.split_whitespace();
         let (name, users) = (words.next()?, words.nth(1)?.parse::<u32>().ok()?);
