@@ -6,6 +6,7 @@
 //! judge the same host after all, both write the same findings.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use jiff::{SignedDuration, Timestamp};
 use tenken_shared::catalog::{Catalog, SupportCatalog};
@@ -112,10 +113,10 @@ async fn batch(
             let mut policies: BTreeMap<i64, PolicyEnvelope> = BTreeMap::new();
             let (mut judged, mut changed) = (0, 0);
             for one in &due {
-                if !policies.contains_key(&one.at.org) {
-                    policies.insert(one.at.org, policy::current(tx, one.at.org)?);
-                }
-                let Some(policy) = policies.get(&one.at.org) else { continue };
+                let policy = match policies.entry(one.at.org) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(free) => free.insert(policy::current(tx, one.at.org)?),
+                };
                 let judgement = judge(tx, one, policy, (&catalog, catalog_version), now)?;
                 match judgement {
                     Some(judgement) => {

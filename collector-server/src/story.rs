@@ -59,19 +59,23 @@ impl Collector {
     }
 
     async fn machine(&self, name: &str, now: Timestamp) -> Machine {
+        self.enrolled(name, HostState::Confirmed, None, now).await
+    }
+
+    async fn enrolled(&self, name: &str, state: HostState, serial: Option<&str>, now: Timestamp) -> Machine {
         let key = SigningKey::from_pkcs8(&SigningKey::generate().unwrap()).unwrap();
         let new = NewHost {
             org: self.org.number,
             id: format!("h-{name}").parse().unwrap(),
             key: key.public(),
-            state: HostState::Confirmed,
+            state,
             state_by: "test".into(),
             ephemeral: false,
             cloned_from: None,
             hostname: name.to_owned(),
             group: None,
             os_family: Some("linux".into()),
-            serial: None,
+            serial: serial.map(Into::into),
             print: None,
             agent_version: None,
             token_id: None,
@@ -454,5 +458,31 @@ async fn a_missed_schedule_is_made_up_for_once_and_by_one_collector() {
         assert_eq!(next.next_at, at("2026-11-25T00:00:00Z"));
         snapshot::schedule(&c.store, &c.org, None, "admin", back).await.unwrap();
         assert_eq!(c.store.snapshot_schedule(c.org.number).await.unwrap(), None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_confirms_by_serial_and_shows_what_is_not_covered() {
+    for fixture in stores().await {
+        let now = at(DAY_1);
+        let c = Collector::new(fixture.store.clone(), now).await;
+        let known = c.enrolled("known", HostState::Pending, Some("S-1"), now).await;
+        let named = c.enrolled("pc-2", HostState::Pending, None, now).await;
+        let twin = c.enrolled("twin", HostState::Pending, Some("S-1"), now).await;
+        let csv = "asset,host,serial\nA-1,known,S-1\nA-2,pc-2,S-2\nA-3,pc-3,S-3\n";
+        let entries = crate::ledger::parse(csv.as_bytes()).unwrap();
+        c.store.put_ledger(c.org.number, entries, "admin", now).await.unwrap();
+        c.judge(now).await;
+        let mut states = Vec::new();
+        for machine in [&known, &named, &twin] {
+            states.push(c.store.host_at(machine.at).await.unwrap().unwrap().state);
+        }
+        // A name confirms nobody, and of two with one serial only one is confirmed.
+        assert_eq!(states[1], HostState::Pending);
+        assert_eq!(states.iter().filter(|s| **s == HostState::Confirmed).count(), 1);
+        let results = c.store.criteria(c.org.number, now).await.unwrap();
+        let firewall = results.iter().find(|r| r.criterion == "4-5-1-8").unwrap();
+        assert_eq!((firewall.hosts.not_covered, firewall.hosts.pending), (2, 2));
+        assert_eq!(firewall.state, CriterionState::Unknown);
     }
 }
