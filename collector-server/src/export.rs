@@ -57,7 +57,7 @@ impl Table {
         let mut out = String::from("\u{feff}");
         push_row(&mut out, self.columns.iter().map(|c| cell(c)));
         for row in &self.rows {
-            push_row(&mut out, row.iter().map(|value| csv_value(value)));
+            push_row(&mut out, row.iter().map(csv_value));
         }
         out
     }

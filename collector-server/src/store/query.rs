@@ -321,37 +321,57 @@ impl Store {
         controls: Vec<String>,
         limit: u32,
     ) -> Result<Vec<HostFinding>> {
+        // Read along the index, outcome by outcome: what is shown is few of many rows.
+        const WORST_FIRST: [Outcome; 4] =
+            [Outcome::Fail, Outcome::Unknown, Outcome::Pass, Outcome::NotApplicable];
+        let limit = limit as usize;
         self.read(move |tx| {
-            let mut place = Where::new(org);
-            if !controls.is_empty() {
-                let places: Vec<String> = controls.iter().map(|c| place.bind(Owned::Text(c.clone()))).collect();
-                place.sql.push_str(&format!(" and f.control in ({})", places.join(", ")));
+            let chosen = match controls.is_empty() {
+                true => tenken_shared::control::ALL.iter().map(|c| c.id.to_owned()).collect(),
+                false => controls.clone(),
+            };
+            let mut all = Vec::new();
+            for outcome in WORST_FIRST {
+                for control in &chosen {
+                    if all.len() >= limit {
+                        return Ok(all);
+                    }
+                    all.extend(findings_of(tx, org, control, outcome, limit - all.len())?);
+                }
             }
-            let fetch = place.bind(Owned::Int(i64::from(limit)));
-            let sql = format!(
-                "select h.uid, h.hostname, f.control, f.outcome, f.message, f.first_seen,
-                 coalesce(j.judged_at, f.last_seen)
-                 from finding f join host h on h.org_id = f.org_id and h.host_id = f.host_id
-                 left join judgement j on j.org_id = f.org_id and j.host_id = f.host_id
-                 where {} and h.state = 'confirmed'
-                 order by case f.outcome when 'fail' then 0 when 'unknown' then 1 when 'pass' then 2 else 3 end,
-                 h.hostname, h.host_id, f.control limit {fetch}",
-                place.sql
-            );
-            tx.rows(&sql, &place.params(), |row| {
-                Ok(HostFinding {
-                    host: row.text(0)?.to_owned(),
-                    host_name: row.text(1)?.to_owned(),
-                    control: row.text(2)?.to_owned(),
-                    outcome: row.parse(3)?,
-                    message: row.json(4)?,
-                    first_seen: row.time(5)?,
-                    last_seen: row.time(6)?,
-                })
-            })
+            Ok(all)
         })
         .await
     }
+}
+
+/// Findings of one control and outcome over confirmed hosts, by the host's number.
+fn findings_of(
+    tx: &mut (dyn Tx + '_),
+    org: i64,
+    control: &str,
+    outcome: Outcome,
+    limit: usize,
+) -> Result<Vec<HostFinding>> {
+    tx.rows(
+        "select h.uid, h.hostname, f.message, f.first_seen, coalesce(j.judged_at, f.last_seen)
+         from finding f join host h on h.org_id = f.org_id and h.host_id = f.host_id
+         left join judgement j on j.org_id = f.org_id and j.host_id = f.host_id
+         where f.org_id = ?1 and f.control = ?2 and f.outcome = ?3 and h.state = 'confirmed'
+         order by f.host_id limit ?4",
+        params![org, control, outcome.as_str(), i64::try_from(limit).unwrap_or(i64::MAX)],
+        |row| {
+            Ok(HostFinding {
+                host: row.text(0)?.to_owned(),
+                host_name: row.text(1)?.to_owned(),
+                control: control.to_owned(),
+                outcome,
+                message: row.json(2)?,
+                first_seen: row.time(3)?,
+                last_seen: row.time(4)?,
+            })
+        },
+    )
 }
 
 impl Store {

@@ -281,7 +281,7 @@ pub(super) async fn criterion(
             .map(|c| ControlView { id: c.id, title: c.title.get(lang), remediation: c.remediation.get(lang) })
             .collect(),
         attested: result.attestation.is_some(),
-        hosts: result.hosts.clone(),
+        hosts: result.hosts,
         f: frame,
         rows,
         truncated,
