@@ -1,13 +1,23 @@
-//! The facts of every fixture of this machine's own kinds, as snapshots.
+//! The facts of every fixture of the machine's own kinds and of its update state, as snapshots.
 #![cfg(unix)]
 
 use std::path::Path;
 
 use tenken_agent::probe::{Probe, ProbeConfig, agent, hardware, identity, network, os, volumes};
+use tenken_agent::probe::{restart, update_history, update_settings};
 use tenken_agent::sys::Sys;
 
-const PROBES: [&Probe; 6] =
-    [&agent::PROBE, &identity::PROBE, &hardware::PROBE, &os::PROBE, &network::PROBE, &volumes::PROBE];
+const PROBES: [&Probe; 9] = [
+    &agent::PROBE,
+    &identity::PROBE,
+    &hardware::PROBE,
+    &os::PROBE,
+    &network::PROBE,
+    &volumes::PROBE,
+    &update_history::PROBE,
+    &update_settings::PROBE,
+    &restart::PROBE,
+];
 
 #[test]
 fn every_fixture_gives_its_facts() {
