@@ -17,10 +17,11 @@ pub struct Fixture {
 }
 
 impl Fixture {
-    /// A folder with only `etc`, judged as of 2026-11-23.
+    /// A folder with an empty `etc` and `usr/bin`, judged as of 2026-11-23.
     pub fn empty() -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("etc")).unwrap();
+        std::fs::create_dir_all(dir.path().join("usr/bin")).unwrap();
         Self { dir, as_of: "2026-11-23T00:00:00Z".parse().unwrap() }
     }
 
@@ -162,6 +163,30 @@ mod tests {
             insta::assert_json_snapshot!(name.replace('/', "-"), records);
         }
     }
+
+    #[test]
+    fn a_folder_without_programs_is_never_known() {
+        let fixture = Fixture::of("accounts/linux-debian12");
+        std::fs::remove_dir_all(fixture.path("usr")).unwrap();
+        for probe in registry::ALL.iter().filter(|p| PROBES.contains(&p.name)) {
+            for given in (probe.collect)(&fixture.sys(), &ProbeConfig::default()) {
+                let status = given.record.content.status;
+                assert_ne!(status, tenken_shared::collected::Status::Known, "{}", given.kind);
+            }
+        }
+    }
+
+    const PROBES: [&str; 9] = [
+        "accounts",
+        "autorun",
+        "backups",
+        "credential_policy",
+        "firewall",
+        "malware_protection",
+        "removable_devices",
+        "removable_policy",
+        "services",
+    ];
 
     #[test]
     fn files_of_any_bytes_never_panic() {

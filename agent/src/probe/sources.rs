@@ -70,6 +70,15 @@ impl Sources {
         self.0.extend(other.0);
     }
 
+    /// Marks a root folder that holds no programs (a few saved files, not a machine): that something was
+    /// not found there proves nothing, so whatever is said of such a folder is at most `partial`.
+    pub fn require_programs(&mut self, sys: &Sys) {
+        let found = ["/usr/bin", "/bin", "/nix/store"].iter().any(|p| !matches!(sys.exists(p), Ok(false)));
+        if !found {
+            self.gap("programs", Status::Partial, Reason::with("no_programs_in_root", "/usr/bin"));
+        }
+    }
+
     /// Whether any source leaves something unknown.
     #[must_use]
     pub fn has_gap(&self) -> bool {

@@ -28,6 +28,7 @@ pub(super) fn collect(sys: &Sys) -> Vec<Collection> {
         }
     };
     sources.known("/etc/passwd", users.len());
+    sources.require_programs(sys);
     let shadow = sources.text(sys, "/etc/shadow").map(|t| by_name(parse::shadow(&t)));
     let groups = sources.text(sys, "/etc/group").map(|t| parse::group(&t)).unwrap_or_default();
     let rules = admin_rules(sys, &mut sources);

@@ -29,6 +29,7 @@ const MAX_SETTINGS: u64 = 1024 * 1024;
 /// Collects the fact.
 pub(super) fn collect(sys: &Sys) -> Collection {
     let mut cx = Context { sys, sources: Sources::new(), settings: vec![], permits: vec![] };
+    cx.sources.require_programs(sys);
     let desktops = cx.desktops();
     let homes = homes::list(sys).inspect_err(|e| cx.sources.error("/etc/passwd", e)).unwrap_or_default();
     if let Some(desktops) = &desktops {

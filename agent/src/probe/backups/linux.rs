@@ -32,6 +32,7 @@ pub(super) fn collect(sys: &Sys, policy: &Backup) -> (Backups, BackupsObserved, 
         Ok(homes) => cx.homes = homes,
         Err(error) => cx.sources.error("/etc/passwd", &error),
     }
+    cx.sources.require_programs(sys);
     let reported = status_file::read_all(sys, &mut cx.sources);
     cx.found.extend(reported);
     for declared in &policy.declared_paths {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use tenken_shared::fact::FactKind;
 use tenken_shared::fact::credential_policy::CredentialPolicy;
 
 use super::pam::{self, Item, Line};
@@ -34,7 +35,11 @@ pub(super) fn collect(sys: &Sys) -> Collection {
                 }
             }
         }
-        None => cx.sources.error("pam", &SysError::Absent { what: PAM[0].into() }),
+        None => {
+            // Without a stack nothing is known of the rules; "none are set" would be a claim.
+            let error = SysError::Absent { what: PAM[0].into() };
+            return Collection::missing(FactKind::CredentialPolicy, &error, sys.now());
+        }
     }
     cx.lockout();
     cx.quality();
@@ -275,8 +280,8 @@ mod tests {
 
     #[test]
     fn without_pam_nothing_is_claimed() {
-        let policy = policy(&Fixture::empty());
-        assert_eq!((policy.lockout_threshold, policy.min_length), (None, None));
+        let fact = Fixture::empty().collect::<CredentialPolicy>(&PROBE, &ProbeConfig::default());
+        assert_eq!(fact.status(), tenken_shared::collected::Status::Absent);
     }
 
     #[test]

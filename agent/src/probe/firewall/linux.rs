@@ -20,6 +20,7 @@ const IPTABLES: [(&str, &str); 4] = [
 /// Collects the fact.
 pub(super) fn collect(sys: &Sys) -> Collection {
     let mut sources = Sources::new();
+    sources.require_programs(sys);
     let units = Units::load(sys).inspect_err(|e| sources.error("systemd", e)).unwrap_or_default();
     let loaded = loaded(sys, &mut sources);
     let mut products = Vec::new();

@@ -24,6 +24,7 @@ const MAX_DEVICES: usize = 5_000;
 /// Collects both facts.
 pub(super) fn collect(sys: &Sys) -> Vec<Collection> {
     let mut sources = Sources::new();
+    sources.require_programs(sys);
     let present = present(sys, &mut sources);
     let mut ledger = Ledger::default();
     present.into_iter().for_each(|device| ledger.present(device));

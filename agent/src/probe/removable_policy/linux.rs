@@ -33,6 +33,7 @@ const USB_DEVICES: &str = "/sys/bus/usb/devices";
 /// Collects the fact.
 pub(super) fn collect(sys: &Sys) -> Collection {
     let mut cx = Context { sys, sources: Sources::new(), found: vec![], undecided: false };
+    cx.sources.require_programs(sys);
     cx.kernel_arguments();
     cx.modprobe();
     cx.usbguard();

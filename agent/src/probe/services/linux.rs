@@ -16,6 +16,7 @@ const MAX_PROCESSES: usize = 50_000;
 /// Collects the fact.
 pub(super) fn collect(sys: &Sys) -> Collection {
     let mut sources = Sources::new();
+    sources.require_programs(sys);
     let mut body = Services { items: services(sys, &mut sources), ..Services::default() };
     match sys.require_live("/proc/net") {
         Ok(()) => body.listening = listening(sys, &mut sources),
