@@ -13,6 +13,8 @@ use tenken_shared::fact::identity::Identity as MachineNames;
 use tenken_shared::fact::{FactContent, FactKind, FactRecord};
 use tenken_shared::report::Event;
 
+use tokio::sync::mpsc;
+
 use crate::config::Settings;
 use crate::delivery::{Delivery, DeliveryError, Step, tls_trust};
 use crate::disk::DiskError;
@@ -100,6 +102,26 @@ pub async fn run_once(settings: Settings, sys: Sys) -> Result<(), RunError> {
     }
 }
 
+/// Arrivals and removals of media, where the system tells of them. Ends with the runtime, or with the
+/// receiver.
+fn watch_media(sys: &Sys, enabled: bool) -> mpsc::Receiver<Event> {
+    let (send, receive) = mpsc::channel(256);
+    #[cfg(target_os = "linux")]
+    if enabled && sys.is_live() {
+        let sys = sys.clone();
+        tokio::spawn(async move {
+            let told =
+                |event: Event| !matches!(send.try_send(event), Err(mpsc::error::TrySendError::Closed(_)));
+            if let Err(error) = crate::probe::removable_devices::watch::watch(&sys, told).await {
+                tracing::warn!(%error, "Media cannot be watched; they are seen at the next interval.");
+            }
+        });
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (sys, enabled, send);
+    receive
+}
+
 /// Takes the data folder for this process; freed when the file is dropped or the process ends.
 pub fn take_lock(paths: &Paths) -> Result<File, RunError> {
     let path = paths.lock();
@@ -123,6 +145,7 @@ struct Agent {
     delivery: Delivery,
     schedule: Schedule,
     watch: Watch,
+    media: mpsc::Receiver<Event>,
     events: Vec<Event>,
     started_at: Timestamp,
     /// When delivery may be tried again.
@@ -144,6 +167,7 @@ impl Agent {
         let spread = Duration::from_secs(settings.start_spread_s);
         let delay = spread.mul_f64(f64::from(random()) / f64::from(u32::MAX));
         let watch = Watch::start(registry::ALL, sys.family(), settings.watch && sys.is_live());
+        let media = watch_media(&sys, settings.watch);
         tracing::info!(
             host.id = %delivery.identity.membership.host,
             collector = %delivery.identity.membership.urls.join(", "),
@@ -157,6 +181,7 @@ impl Agent {
             delivery,
             schedule: Schedule::starting(Moment::now(), delay),
             watch,
+            media,
             events: vec![],
             started_at,
             not_before: None,
@@ -184,14 +209,15 @@ impl Agent {
         }
         if self.not_before.is_none_or(|at| at <= tokio::time::Instant::now()) && !self.collected.is_empty() {
             self.not_before = None;
-            match self.delivery.step().await? {
-                Step::Next => return Ok(()),
-                Step::ReportNeeded => {
+            match self.delivery.step().await {
+                Ok(Step::Next) => return Ok(()),
+                Ok(Step::ReportNeeded) => {
                     self.spool_report();
                     return Ok(());
                 }
-                Step::Wait(pause) => self.not_before = Some(tokio::time::Instant::now() + pause),
-                Step::Idle | Step::Stopped => {}
+                Ok(Step::Wait(pause)) => self.not_before = Some(tokio::time::Instant::now() + pause),
+                Ok(Step::Idle | Step::Stopped) => {}
+                Err(error) => self.disk_failed(&error),
             }
         }
         let nap = self.schedule.wait(now).min(LONGEST_NAP);
@@ -200,8 +226,30 @@ impl Agent {
         tokio::select! {
             () = tokio::time::sleep_until(until) => {}
             kinds = self.watch.changed() => self.schedule.bring_forward(kinds),
+            Some(event) = self.media.recv() => self.media_event(event),
         }
         Ok(())
+    }
+
+    /// A medium came or went: the event itself is reported, with the state read anew.
+    fn media_event(&mut self, event: Event) {
+        self.events.push(event);
+        self.schedule.bring_forward([
+            FactKind::RemovableDevices,
+            FactKind::RemovableObserved,
+            FactKind::Volumes,
+        ]);
+    }
+
+    /// A disk that fails or is full must not end the agent: it may be mended, and other work goes on.
+    fn disk_failed(&mut self, error: &DeliveryError) {
+        let known = self.delivery.status.last_error.as_ref().is_some_and(|e| e.code == "data_folder");
+        if !known {
+            tracing::error!(%error, "The data folder cannot be written; delivery is tried again.");
+        }
+        self.delivery.status.problem("data_folder", error);
+        self.delivery.show();
+        self.not_before = Some(tokio::time::Instant::now() + LONGEST_NAP);
     }
 
     async fn round(&mut self, round: &Round) -> Result<(), RunError> {

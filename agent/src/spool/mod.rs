@@ -117,7 +117,8 @@ impl Spool {
         if former.is_some() {
             spool.restart(owner)?;
         } else if fresh {
-            spool.write_head(&spool.head.clone())?;
+            // Marks whose chain this is; on a full disk the first accepted report does.
+            let _ = spool.write_head(&Tip::default());
         }
         Ok(spool)
     }
@@ -365,7 +366,15 @@ impl Spool {
             return Ok(());
         };
         let head = Tip { seq: slot.seq, digest: Some(digest), facts: entry.meta.facts.clone() };
-        self.write_head(&head)?;
+        match self.write_head(&head) {
+            // The collector holds the report: deleting it makes room. Should the head stay unwritten, the
+            // next start is a rolled-back one, which the collector knows how to cure.
+            Err(error) if error.is_full() => {
+                disk::remove(&slot.path)?;
+                let _ = self.write_head(&head);
+            }
+            other => other?,
+        }
         self.head = head;
         self.slots.pop_front();
         if self.slots.is_empty() {
