@@ -87,6 +87,10 @@ impl Tracer {
             if marks.volatile.is_some() {
                 return;
             }
+            if is_fleeting(what) {
+                marks.volatile = Some(what.to_owned());
+                return;
+            }
             let mark = mark();
             let before = marks.seen.insert((access, what.to_owned()), mark.clone());
             if before.is_some_and(|before| before != mark) || marks.seen.len() > MAX_MARKS {
@@ -172,7 +176,35 @@ pub(super) fn signature(meta: &std::fs::Metadata) -> Option<String> {
     Some(format!("{}-{}-{}-{rest}", meta.len(), nanos(modified)?, nanos(changed)?))
 }
 
+/// Whether a path is about processes, which come and go: a run that looked at them is never the same
+/// again, and its marks are not worth keeping. Process 1 stays.
+fn is_fleeting(path: &str) -> bool {
+    let rest = match path.strip_prefix("/proc") {
+        Some("") => return true,
+        Some(rest) => rest.strip_prefix('/'),
+        None => None,
+    };
+    let Some(rest) = rest else { return false };
+    let process = rest.split('/').next().unwrap_or_default();
+    process.is_empty() || process != "1" && process.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// Whether a path lies on a file system whose files say nothing about their content by their stat.
 pub(super) fn is_pseudo(real: &Path) -> bool {
     real.starts_with("/proc") || real.starts_with("/sys")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_are_fleeting_and_the_rest_of_procfs_is_not() {
+        assert!(is_fleeting("/proc") && is_fleeting("/proc/4711/maps") && is_fleeting("/proc/"));
+        for path in
+            ["/proc/1/mountinfo", "/proc/cpuinfo", "/proc/self/mountinfo", "/procedures", "/etc/passwd"]
+        {
+            assert!(!is_fleeting(path), "{path}");
+        }
+    }
 }
