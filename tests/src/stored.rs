@@ -49,6 +49,13 @@ pub async fn hosts(store: &Store, data: &Path) -> Result<HashMap<String, StoredH
     Ok(out)
 }
 
+/// Whether a host of the embedded store waits to be judged now.
+pub fn is_due(data: &Path) -> Result<bool> {
+    let db = rusqlite::Connection::open(data.join(tenken_collector::store::FILE_NAME))?;
+    let now = jiff::Timestamp::now().as_millisecond();
+    Ok(db.query_row("select count(*) from due where due_at <= ?1", [now], |row| row.get::<_, i64>(0))? > 0)
+}
+
 /// Size of the whole store, bytes. The collector must have been stopped, so that nothing is in a log.
 pub async fn size_bytes(store: &Store, data: &Path) -> Result<u64> {
     match store {
