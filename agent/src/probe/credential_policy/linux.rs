@@ -142,8 +142,10 @@ impl Context<'_> {
                 self.body.complexity = Some(false);
             }
         } else if let Some(line) = self.module("password", "pam_unix.so").cloned() {
-            // pam_unix takes six characters unless told otherwise (`obscure` or not).
-            self.body.min_length = small(line.number("minlen").unwrap_or(6));
+            // Only Debian's pam_unix demands six characters by itself (pam_unix(8)); elsewhere nothing is set.
+            let debian = matches!(self.sys.exists("/etc/debian_version"), Ok(true));
+            let default = debian.then_some(6);
+            self.body.min_length = line.number("minlen").or(default).and_then(small);
             self.body.min_classes = Some(0);
             self.body.complexity = Some(false);
         }
@@ -239,7 +241,7 @@ mod tests {
             "etc/pam.d/common-password",
             "password [success=1 default=ignore] pam_unix.so obscure yescrypt\n",
         );
-        fixture.write("etc/login.defs", "PASS_MAX_DAYS\t99999\n");
+        fixture.write("etc/login.defs", "PASS_MAX_DAYS\t99999\n").write("etc/debian_version", "12.4\n");
         fixture
     }
 
@@ -254,6 +256,13 @@ mod tests {
             (policy.failure_delay_ms, policy.max_age_days, policy.history),
             (Some(3000), Some(0), Some(0))
         );
+    }
+
+    #[test]
+    fn elsewhere_pam_unix_demands_no_length() {
+        let fixture = debian();
+        std::fs::remove_file(fixture.path("etc/debian_version")).unwrap();
+        assert_eq!(policy(&fixture).min_length, None);
     }
 
     #[test]
