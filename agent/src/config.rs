@@ -57,7 +57,7 @@ settings! {
     proxy: Secret<String> = Secret::new(String::new()), "\"\"";
     /// Check the collector's TLS certificate against the operating system's store instead of the CA that
     /// the enrolment token pins. Only for a proxy that inspects TLS. Reports and replies stay signed, so
-    /// such a proxy can read but not change them. Shown in `status`, `doctor` and the `agent` fact.
+    /// such a proxy can read but not change them (an enrolment through it shows it the token). Shown in `status`, `doctor` and the `agent` fact.
     trust_os_store: bool = false, "false";
     /// Most bytes the spool may hold; beyond it, waiting reports are merged and the merge is recorded.
     spool_max_bytes: u64 = 64 * 1024 * 1024, "67108864";

@@ -162,11 +162,11 @@ impl Collected {
         let jws = key.sign(Purpose::Report, &serde_json::to_vec(&manifest)?);
         let bodies: Vec<&[u8]> = chosen.changed.iter().map(|(_, c)| c.content.as_slice()).collect();
         let frame = if bodies.is_empty() { vec![] } else { compress(&jws, &bodies)? };
-        if frame.len() > MAX_WIRE_BYTES || bodies.iter().map(|b| b.len()).sum::<usize>() > MAX_PLAIN_BYTES / 2
+        if (frame.len() > MAX_WIRE_BYTES
+            || bodies.iter().map(|b| b.len()).sum::<usize>() > MAX_PLAIN_BYTES / 2)
+            && let Some(smaller) = self.without_largest(&self.choose(base, moment), 1)
         {
-            if let Some(smaller) = self.without_largest(&self.choose(base, moment), 1) {
-                return smaller.report(place, events, moment, key);
-            }
+            return smaller.report(place, events, moment, key);
         }
         let meta = Meta { jws, facts: chosen.after, lean: place.resync.is_some() };
         Ok((manifest, Entry { meta, frame }))
@@ -212,11 +212,12 @@ impl Collected {
         for (kind, current) in &self.facts {
             let known = base.and_then(|b| b.get(kind)).copied();
             let same = known.is_some_and(|known| known.digest == current.digest);
-            if kind.is_observed() && !with_observed {
-                if let Some(known) = known.filter(|known| !observed_due(known, current, moment)) {
-                    chosen.after.insert(kind.clone(), known);
-                    continue;
-                }
+            if kind.is_observed()
+                && !with_observed
+                && let Some(known) = known.filter(|known| !observed_due(known, current, moment))
+            {
+                chosen.after.insert(kind.clone(), known);
+                continue;
             }
             let at = current.round_at;
             chosen.after.insert(kind.clone(), Reported { digest: current.digest, at });

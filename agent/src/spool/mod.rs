@@ -272,7 +272,7 @@ impl Spool {
         let room = MAX_EVENTS.saturating_sub(new_events);
         let (dropped, carried) = self.dropped(withdraw, tip.seq, seq, room);
         let carried = self.inherited.iter().cloned().chain(carried).collect();
-        let base = tip.digest.is_some().then(|| (tip.seq, tip.facts));
+        let base = tip.digest.is_some().then_some((tip.seq, tip.facts));
         Place { seq, prev: tip.digest, base, dropped, resync, carried, withdraw }
     }
 
