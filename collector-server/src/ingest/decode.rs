@@ -1,10 +1,12 @@
 //! From bytes to a report: size, nesting and count limits before anything is believed.
 
+use std::borrow::Cow;
 use std::io::Read as _;
 
 use tenken_shared::canonical;
 use tenken_shared::fact::FactContent;
 use tenken_shared::ids::Digest;
+use tenken_shared::jws::MAX_JWS_BYTES;
 use tenken_shared::report::{DecodeError, MAX_FACT_BYTES, MAX_PLAIN_BYTES, decode_body};
 
 use crate::store::fact::software::{self, Split};
@@ -13,22 +15,79 @@ use crate::store::fact::software::{self, Split};
 const WINDOW_LOG_MAX: u32 = 23;
 /// Most bytes reserved on the word of a frame header.
 const RESERVE_MAX: u64 = 1024 * 1024;
+/// Bytes decompressed at a time to find the manifest.
+const FIRST_READ: u64 = 16 * 1024;
 
-/// Decompresses one zstd frame, never more than the cap.
-pub fn decompress(wire: &[u8]) -> Result<Vec<u8>, DecodeError> {
-    let malformed = |error: std::io::Error| DecodeError::Malformed(format!("zstd: {error}"));
-    let mut decoder = zstd::stream::read::Decoder::with_buffer(wire).map_err(malformed)?.single_frame();
-    decoder.window_log_max(WINDOW_LOG_MAX).map_err(malformed)?;
-    let declared = zstd::zstd_safe::get_frame_content_size(wire).ok().flatten().unwrap_or(0);
-    if declared > MAX_PLAIN_BYTES as u64 {
-        return Err(DecodeError::TooLarge("decompressed bytes"));
+/// The text of a report, read no further than its sender is believed: first the line of the manifest,
+/// and the rest only when its signature holds.
+pub enum Incoming<'a> {
+    /// Not compressed.
+    Plain(&'a [u8]),
+    /// One zstd frame.
+    Frame {
+        /// What stands behind `text`.
+        decoder: Box<zstd::stream::read::Decoder<'static, &'a [u8]>>,
+        /// What was read of it.
+        text: Vec<u8>,
+        /// Size its header declares.
+        declared: u64,
+    },
+}
+
+impl<'a> Incoming<'a> {
+    /// Opens the bytes of a report.
+    pub fn open(wire: &'a [u8], compressed: bool) -> Result<Self, DecodeError> {
+        if !compressed {
+            return Ok(Self::Plain(wire));
+        }
+        let mut decoder = zstd::stream::read::Decoder::with_buffer(wire).map_err(bad_frame)?.single_frame();
+        decoder.window_log_max(WINDOW_LOG_MAX).map_err(bad_frame)?;
+        let declared = zstd::zstd_safe::get_frame_content_size(wire).ok().flatten().unwrap_or(0);
+        Ok(Self::Frame { decoder: Box::new(decoder), text: Vec::new(), declared })
     }
-    let mut plain = Vec::with_capacity(usize::try_from(declared.min(RESERVE_MAX)).unwrap_or_default());
-    decoder.take(MAX_PLAIN_BYTES as u64 + 1).read_to_end(&mut plain).map_err(malformed)?;
-    if plain.len() > MAX_PLAIN_BYTES {
-        return Err(DecodeError::TooLarge("decompressed bytes"));
+
+    /// The line of the manifest; of a frame no more is decompressed than it takes to find it.
+    pub fn manifest(&mut self) -> Result<&str, DecodeError> {
+        let line = match self {
+            Self::Plain(wire) => wire.split(|b| *b == b'\n').next(),
+            Self::Frame { decoder, text, .. } => {
+                while !text.contains(&b'\n') && text.len() <= MAX_JWS_BYTES {
+                    if decoder.by_ref().take(FIRST_READ).read_to_end(text).map_err(bad_frame)? == 0 {
+                        break;
+                    }
+                }
+                text.split(|b| *b == b'\n').next()
+            }
+        };
+        let line = line.unwrap_or_default();
+        if line.len() > MAX_JWS_BYTES {
+            return Err(DecodeError::TooLarge("manifest"));
+        }
+        std::str::from_utf8(line).map_err(|_| DecodeError::Malformed("manifest is not text".into()))
     }
-    Ok(plain)
+
+    /// The whole text, never more than the cap.
+    pub fn whole(self) -> Result<Cow<'a, [u8]>, DecodeError> {
+        let (decoder, mut text, declared) = match self {
+            Self::Plain(wire) => return Ok(Cow::Borrowed(wire)),
+            Self::Frame { decoder, text, declared } => (decoder, text, declared),
+        };
+        if declared > MAX_PLAIN_BYTES as u64 {
+            return Err(DecodeError::TooLarge("decompressed bytes"));
+        }
+        text.reserve(usize::try_from(declared.min(RESERVE_MAX)).unwrap_or_default());
+        let room = (MAX_PLAIN_BYTES as u64 + 1).saturating_sub(text.len() as u64);
+        decoder.take(room).read_to_end(&mut text).map_err(bad_frame)?;
+        if text.len() > MAX_PLAIN_BYTES {
+            return Err(DecodeError::TooLarge("decompressed bytes"));
+        }
+        Ok(Cow::Owned(text))
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used as a function in map_err")]
+fn bad_frame(error: std::io::Error) -> DecodeError {
+    DecodeError::Malformed(format!("zstd: {error}"))
 }
 
 /// One content of a report.
@@ -71,21 +130,46 @@ pub fn body(bytes: &[u8]) -> Result<(Digest, Decoded), DecodeError> {
 mod tests {
     use super::*;
 
+    fn whole(wire: &[u8]) -> Result<Vec<u8>, DecodeError> {
+        let mut incoming = Incoming::open(wire, true)?;
+        incoming.manifest()?;
+        incoming.whole().map(Cow::into_owned)
+    }
+
     #[test]
     fn a_bomb_stops_at_the_cap() {
-        let bomb = zstd::encode_all(std::io::repeat(0).take(MAX_PLAIN_BYTES as u64 + 10), 3).unwrap();
+        let start = || std::io::Cursor::new(b"manifest\n");
+        let bomb =
+            zstd::encode_all(start().chain(std::io::repeat(0).take(MAX_PLAIN_BYTES as u64)), 3).unwrap();
         assert!(bomb.len() < 100_000);
-        assert!(matches!(decompress(&bomb), Err(DecodeError::TooLarge(_))));
-        let declared = zstd::bulk::compress(&vec![0; MAX_PLAIN_BYTES + 10], 3).unwrap();
-        assert!(matches!(decompress(&declared), Err(DecodeError::TooLarge(_))));
+        assert!(matches!(whole(&bomb), Err(DecodeError::TooLarge("decompressed bytes"))));
+        let declared = zstd::bulk::compress(&vec![b'\n'; MAX_PLAIN_BYTES + 10], 3).unwrap();
+        assert!(matches!(whole(&declared), Err(DecodeError::TooLarge("decompressed bytes"))));
+    }
+
+    #[test]
+    fn before_the_signature_holds_little_is_decompressed() {
+        let body = "x".repeat(4_000_000);
+        let wire = zstd::bulk::compress(format!("manifest\n{body}").as_bytes(), 3).unwrap();
+        let mut incoming = Incoming::open(&wire, true).unwrap();
+        assert_eq!(incoming.manifest().unwrap(), "manifest");
+        let Incoming::Frame { text, .. } = &incoming else { panic!("not a frame") };
+        assert!(text.len() as u64 <= FIRST_READ);
+        assert_eq!(incoming.whole().unwrap().len(), "manifest\n".len() + body.len());
+        let endless = zstd::bulk::compress(body.as_bytes(), 3).unwrap();
+        let mut incoming = Incoming::open(&endless, true).unwrap();
+        assert!(matches!(incoming.manifest(), Err(DecodeError::TooLarge("manifest"))));
+        let Incoming::Frame { text, .. } = &incoming else { panic!("not a frame") };
+        assert!(text.len() as u64 <= MAX_JWS_BYTES as u64 + FIRST_READ);
     }
 
     #[test]
     fn cut_frames_and_rubbish_are_malformed() {
-        let whole = zstd::bulk::compress(&[7; 5000], 3).unwrap();
-        assert_eq!(decompress(&whole).unwrap(), [7; 5000]);
-        for bytes in [&whole[..whole.len() - 1], b"", b"rubbish"] {
-            assert!(matches!(decompress(bytes), Err(DecodeError::Malformed(_))));
+        let bytes = [b"a\n".as_slice(), &[7; 5000]].concat();
+        let frame = zstd::bulk::compress(&bytes, 1).unwrap();
+        assert_eq!(whole(&frame).unwrap(), bytes);
+        for bytes in [&frame[..frame.len() - 1], b"", b"rubbish"] {
+            assert!(matches!(whole(bytes), Err(DecodeError::Malformed(_))));
         }
     }
 

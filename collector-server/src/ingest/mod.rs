@@ -21,7 +21,7 @@ use tenken_shared::report::{
 };
 use tokio::sync::Semaphore;
 
-use self::decode::Decoded;
+use self::decode::{Decoded, Incoming};
 use self::take::{Delivery, Outcome, Taken, take};
 use crate::keys::Keys;
 use crate::store::fact::body::pack;
@@ -31,7 +31,7 @@ use crate::store::host::HostRef;
 use crate::store::report::KeyOwner;
 use crate::store::{Store, StoreError};
 
-/// Reports with bodies decompressed at once; bounds the memory they take.
+/// Reports read at once; bounds the memory that decompressed ones take.
 const DECODING_MAX: usize = 8;
 /// Reports one host may send in [`WINDOW_S`].
 const REPORTS_PER_WINDOW: u32 = 600;
@@ -202,29 +202,16 @@ impl Ingest {
         if wire.len() > MAX_WIRE_BYTES {
             return Err(Refusal::new(ReplyCode::TooLarge, "over the size limit of a report"));
         }
-        let plain;
-        let _permit;
-        let text: &[u8] = if envelope.compressed {
-            _permit = self
-                .decoding
-                .acquire()
-                .await
-                .map_err(|_| Refusal::new(ReplyCode::Unavailable, "the collector is stopping"))?;
-            plain = decode::decompress(wire)?;
-            &plain
-        } else {
-            wire
-        };
-        let (compact, bodies) = split_lines(text)?;
-        reply.re = report_digest(compact);
-        let unverified = Unverified::parse(compact, Purpose::Report)?;
-        let owner = self
-            .owner(unverified.key_id())
-            .await?
-            .ok_or_else(|| Refusal::new(ReplyCode::UnknownHost, "this key belongs to no host here"))?;
-        self.allow(owner.at, wire.len(), now)?;
-        let manifest = decode_manifest(&unverified.verify(&owner.key)?)?;
+        let decoding = self
+            .decoding
+            .acquire()
+            .await
+            .map_err(|_| Refusal::new(ReplyCode::Unavailable, "the collector is stopping"))?;
+        let mut incoming = Incoming::open(wire, envelope.compressed)?;
+        let (owner, manifest) = self.believe(reply, incoming.manifest()?, wire.len(), now).await?;
         check_events(&manifest)?;
+        let text = incoming.whole()?;
+        let (compact, bodies) = split_lines(&text)?;
         let delivery = Delivery {
             at: owner.at,
             digest: reply.re,
@@ -235,8 +222,30 @@ impl Ingest {
             bodies: self.ready(&manifest, &bodies).await?,
             manifest,
         };
+        drop(text);
+        drop(decoding);
         let outcome = self.store.write(move |tx| take(tx, &delivery)).await?;
         self.tell(reply, outcome, owner.at, envelope, now).await
+    }
+
+    /// Whose report this is and what its manifest says, when the signature holds.
+    async fn believe(
+        &self,
+        reply: &mut Reply,
+        compact: &str,
+        wire_bytes: usize,
+        now: Timestamp,
+    ) -> Result<(KeyOwner, Manifest), Refusal> {
+        reply.re = report_digest(compact);
+        let unverified = Unverified::parse(compact, Purpose::Report)?;
+        let owner = self
+            .owner(unverified.key_id())
+            .await?
+            .ok_or_else(|| Refusal::new(ReplyCode::UnknownHost, "this key belongs to no host here"))?;
+        let payload = unverified.verify(&owner.key)?;
+        // Only what the host itself signed counts against it.
+        self.allow(owner.at, wire_bytes, now)?;
+        Ok((owner, decode_manifest(&payload)?))
     }
 
     async fn tell(

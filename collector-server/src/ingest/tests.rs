@@ -389,6 +389,7 @@ async fn bad_reports_change_nothing() {
         let mut lying = good.manifest.clone();
         lying.root = Digest::of(b"other");
         let zstd = |bytes: &[u8]| zstd::bulk::compress(bytes, 1).unwrap();
+        let bomb = [good.compact.as_bytes(), &vec![b'\n'; MAX_PLAIN_BYTES + 1]].concat();
         let deep = format!("{}\n{}1{}", good.compact, "[".repeat(50_000), "]".repeat(50_000));
         let compressed = Envelope { compressed: true, ..Envelope::default() };
         let plain = Envelope::default();
@@ -399,7 +400,8 @@ async fn bad_reports_change_nothing() {
             ("cut frame", cut[..cut.len() - 3].to_vec(), &compressed, ReplyCode::Malformed),
             ("cut body", wire[..wire.len() - 3].to_vec(), &plain, ReplyCode::Malformed),
             ("deep", deep.into_bytes(), &plain, ReplyCode::Malformed),
-            ("bomb", zstd(&vec![b'\n'; MAX_PLAIN_BYTES + 1]), &compressed, ReplyCode::TooLarge),
+            ("bomb", zstd(&bomb), &compressed, ReplyCode::TooLarge),
+            ("strange bomb", zstd(&vec![b'\n'; MAX_PLAIN_BYTES + 1]), &compressed, ReplyCode::Malformed),
             ("oversized", vec![b'x'; MAX_WIRE_BYTES + 1], &plain, ReplyCode::TooLarge),
             (
                 "stranger",
