@@ -11,9 +11,15 @@ use tenken_shared::text::{Lang, Text};
 use super::{DEFAULT_ORG, StoreArgs};
 use crate::store::Store;
 use crate::store::host::{Host, Org};
+use crate::user::{Actor, Role};
 
 /// Who changes something on the command line, in the audit log.
 pub const ACTOR: &str = "command line";
+
+/// The command line as an actor in one organisation: whoever may run it on the collector's data.
+pub fn actor(org: &OrgId) -> Actor {
+    Actor { org: org.clone(), role: Role::Admin, name: ACTOR.to_owned() }
+}
 
 /// Store and organisation.
 #[derive(Debug, Clone, Args)]

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 
+use super::common::actor;
 use super::{Format, StoreArgs, output};
 use crate::keys::{CA, Keys, SIGN};
 
@@ -90,9 +91,13 @@ impl Rotate {
     async fn run(self, purpose: &'static str) -> anyhow::Result<()> {
         let now = Timestamp::now();
         let store = self.store.open().await?;
-        let keys = Keys::open(store, None, now).await?;
+        let keys = Keys::open(store.clone(), None, now).await?;
         let from = now.checked_add(SignedDuration::from_secs(i64::from(self.after_s)))?;
         let version = keys.rotate(purpose, from, now).await?;
+        let detail = format!("trust bundle {version}, in use from {from}");
+        for org in store.organisations().await? {
+            store.note(&actor(&org.id), "key.rotate", purpose, &detail).await?;
+        }
         output::text(&format!("trust bundle {version}: successor in use from {from}\n"))
     }
 }

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use tenken_shared::ids::OrgId;
 
+use super::common::{ACTOR, actor};
 use super::{DEFAULT_ORG, Format, StoreArgs, output};
 use crate::enrol::{TokenSpec, URL_SETTING, create_token};
 use crate::keys::Keys;
@@ -86,7 +87,8 @@ impl Token {
             Self::List(command) => command.run().await,
             Self::Revoke(command) => {
                 let (store, org) = command.store.open_org(&command.org).await?;
-                Ok(store.revoke_token(org.number, &command.id, Timestamp::now()).await?)
+                store.revoke_token(org.number, &command.id, Timestamp::now()).await?;
+                Ok(store.note(&actor(&org.id), "token.revoke", &command.id, "").await?)
             }
         }
     }
@@ -115,9 +117,11 @@ impl Create {
             valid_for: SignedDuration::from_hours(24 * i64::from(self.days)),
             max_uses: i64::from(self.uses),
             urls,
-            by: "command line".into(),
+            by: ACTOR.into(),
         };
+        let detail = format!("{} uses {}", spec.label, spec.max_uses);
         let (token, text) = create_token(&store, &keys, &org, spec, now).await?;
+        store.note(&actor(&org.id), "token.create", &token.id, &detail).await?;
         match self.format {
             Format::Json => output::json(&serde_json::json!({
                 "id": token.id, "token": text, "expires_at": token.expires_at, "max_uses": token.max_uses,
