@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tenken_shared::collected::Collected as Honest;
 use tenken_shared::fact::agent::AgentObserved;
+use tenken_shared::fact::backups::Backups;
 use tenken_shared::fact::hardware::Hardware;
 use tenken_shared::fact::identity::Identity as MachineNames;
 use tenken_shared::fact::{FactContent, FactKind, FactRecord};
@@ -21,7 +22,7 @@ use crate::disk::DiskError;
 use crate::key::{About, Identity, KeyError};
 use crate::paths::Paths;
 use crate::probe::runner::Runner;
-use crate::probe::{Collection, ProbeConfig, registry};
+use crate::probe::{Collection, ProbeConfig, backups, registry};
 use crate::report::{Collected, Moment as ReportMoment, ReportError, events_for_one_report};
 use crate::schedule::{Moment, Round, Schedule};
 use crate::sys::Sys;
@@ -209,7 +210,13 @@ impl Agent {
         }
         if self.not_before.is_none_or(|at| at <= tokio::time::Instant::now()) && !self.collected.is_empty() {
             self.not_before = None;
-            match self.delivery.step().await {
+            let policy = self.delivery.policy.version;
+            let step = self.delivery.step().await;
+            if self.delivery.policy.version != policy {
+                // What is collected may depend on it: all of it again, under the new policy.
+                self.schedule.bring_forward(FactKind::ALL.iter().copied());
+            }
+            match step {
                 Ok(Step::Next) => return Ok(()),
                 Ok(Step::ReportNeeded) => {
                     self.spool_report();
@@ -271,9 +278,7 @@ impl Agent {
         self.take(given, round_at);
         let policy = self.delivery.policy.policy.collection.clone();
         self.schedule.done(round, Moment::now(), &policy, self.settings.interval_s, random());
-        if *round == Round::Full {
-            self.watch.refresh();
-        }
+        self.watch_backups();
         let next = SignedDuration::try_from(self.schedule.until_full(Moment::now())).unwrap_or_default();
         self.delivery.status.last_round_at = Some(Timestamp::now());
         self.delivery.status.next_round_at = Timestamp::now().checked_add(next).ok();
@@ -285,6 +290,14 @@ impl Agent {
             self.spool_report();
         }
         Ok(())
+    }
+
+    /// Watches where backups go to, as the last round and the policy know it.
+    fn watch_backups(&mut self) {
+        let found = self.collected.record(FactKind::Backups).map(|record| record.typed::<Backups>());
+        let found = found.as_ref().and_then(Honest::value);
+        let places = backups::places(found, &self.delivery.policy.policy.backup);
+        self.watch.refresh(places, backups::KINDS);
     }
 
     fn take(&mut self, given: Vec<Collection>, round_at: Timestamp) {

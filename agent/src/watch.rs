@@ -2,11 +2,12 @@
 //! the interval stays the rule.
 //!
 //! Watched are folders, never files: programs replace files by renaming others over them. A path that
-//! does not exist yet is watched for through its nearest existing parent.
+//! does not exist yet is watched for through its nearest existing parent. Beside the fixed paths of the
+//! probes there are some that only this machine's facts and policy name (where backups go to).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
@@ -22,6 +23,8 @@ const QUIET: Duration = Duration::from_secs(2);
 const LONGEST: Duration = Duration::from_secs(20);
 /// Events waiting between two looks; more say nothing new.
 const QUEUE: usize = 256;
+/// Most paths watched that facts and policy name.
+const MAX_FOUND: usize = 64;
 
 /// Which kinds a path is read for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -38,6 +41,15 @@ impl Interests {
             }
         }
         Self { by_path }
+    }
+
+    /// With further paths read for `kinds`.
+    fn with(&self, paths: impl IntoIterator<Item = PathBuf>, kinds: &[FactKind]) -> Self {
+        let mut all = self.clone();
+        for path in paths.into_iter().take(MAX_FOUND) {
+            all.by_path.entry(path).or_default().extend(kinds);
+        }
+        all
     }
 
     /// Kinds whose path is `changed`, lies in it, or is the folder it lies in.
@@ -71,7 +83,8 @@ fn folders_for(path: &Path) -> Vec<PathBuf> {
 #[derive(Debug)]
 pub struct Watch {
     watcher: Option<RecommendedWatcher>,
-    interests: Arc<Interests>,
+    fixed: Interests,
+    interests: Arc<RwLock<Interests>>,
     watched: BTreeSet<PathBuf>,
     receive: mpsc::Receiver<BTreeSet<FactKind>>,
     /// Keeps the channel open where nothing is watched.
@@ -84,25 +97,30 @@ impl Watch {
     /// is logged and the interval goes on.
     #[must_use]
     pub fn start(probes: &[&Probe], family: Family, enabled: bool) -> Self {
-        let interests = Arc::new(Interests::of(probes, family));
+        let fixed = Interests::of(probes, family);
+        let interests = Arc::new(RwLock::new(fixed.clone()));
         let (send, receive) = mpsc::channel(QUEUE);
         let watcher = enabled.then(|| watcher(Arc::clone(&interests), send.clone())).flatten();
         let mut watch = Self {
             watcher,
+            fixed,
             interests,
             watched: BTreeSet::new(),
             receive,
             _send: send,
             pending: Pending::default(),
         };
-        watch.refresh();
+        watch.refresh(vec![], &[]);
         watch
     }
 
-    /// Watches folders that came into being since. Called after each full round.
-    pub fn refresh(&mut self) {
+    /// Watches folders that came into being since, and `found`, which is read for `kinds`. Called after
+    /// each round.
+    pub fn refresh(&mut self, found: Vec<PathBuf>, kinds: &[FactKind]) {
         let Some(watcher) = &mut self.watcher else { return };
-        let wanted = self.interests.folders();
+        let interests = self.fixed.with(found, kinds);
+        let wanted = interests.folders();
+        *self.interests.write().unwrap_or_else(PoisonError::into_inner) = interests;
         for gone in self.watched.difference(&wanted) {
             let _ = watcher.unwatch(gone);
         }
@@ -141,13 +159,17 @@ impl Watch {
     }
 }
 
-fn watcher(interests: Arc<Interests>, send: mpsc::Sender<BTreeSet<FactKind>>) -> Option<RecommendedWatcher> {
+fn watcher(
+    interests: Arc<RwLock<Interests>>,
+    send: mpsc::Sender<BTreeSet<FactKind>>,
+) -> Option<RecommendedWatcher> {
     let handler = move |event: notify::Result<notify::Event>| {
         let Ok(event) = event else { return };
         // Being read, also by our own probes, is no change.
         if matches!(event.kind, EventKind::Access(_)) {
             return;
         }
+        let interests = interests.read().unwrap_or_else(PoisonError::into_inner);
         let kinds: BTreeSet<FactKind> = event.paths.iter().flat_map(|path| interests.touched(path)).collect();
         if !kinds.is_empty() {
             // A full queue means that a round is due anyway.
@@ -232,22 +254,28 @@ mod tests {
     async fn real_change_of_a_file_is_seen() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("status");
-        let interests = Arc::new(interests(&file.to_string_lossy()));
+        let fixed = interests(&file.to_string_lossy());
+        let interests = Arc::new(RwLock::new(Interests::default()));
         let (send, receive) = mpsc::channel(QUEUE);
         let watcher = watcher(Arc::clone(&interests), send.clone());
         assert!(watcher.is_some());
         let mut watch = Watch {
             watcher,
+            fixed,
             interests,
             watched: BTreeSet::new(),
             receive,
             _send: send,
             pending: Pending::default(),
         };
-        watch.refresh();
+        let repository = dir.path().join("repository");
+        std::fs::create_dir(&repository).unwrap();
+        watch.refresh(vec![repository.clone()], &[FactKind::Backups]);
         let temporary = dir.path().join("status-new");
         std::fs::write(&temporary, "x").unwrap();
         std::fs::rename(&temporary, &file).unwrap();
         assert_eq!(watch.changed().await, BTreeSet::from([FactKind::Software]));
+        std::fs::write(repository.join("snapshot"), "x").unwrap();
+        assert_eq!(watch.changed().await, BTreeSet::from([FactKind::Backups]));
     }
 }

@@ -17,6 +17,7 @@ pub mod tree;
 mod windows;
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use tenken_shared::collected::SourceState;
@@ -29,7 +30,8 @@ use super::sources::{Sources, collected};
 use super::{Collection, Probe, ProbeConfig};
 use crate::sys::{Family, Sys};
 
-const KINDS: &[FactKind] = &[FactKind::Backups, FactKind::BackupsObserved];
+/// What this probe gives.
+pub const KINDS: &[FactKind] = &[FactKind::Backups, FactKind::BackupsObserved];
 
 /// The probe.
 pub static PROBE: Probe = Probe {
@@ -69,6 +71,17 @@ fn collect(sys: &Sys, config: &ProbeConfig) -> Vec<Collection> {
         Family::Macos => macos::unsupported(),
     };
     KINDS.iter().map(|kind| Collection::missing(*kind, &error, at)).collect()
+}
+
+/// Folders of this machine in which a new copy shows: local destinations of the jobs found (and the folder
+/// a restic repository lists its snapshots in), and the declared paths of the policy.
+#[must_use]
+pub fn places(found: Option<&Backups>, policy: &tenken_shared::policy::Backup) -> Vec<PathBuf> {
+    let jobs = found.into_iter().flat_map(|backups| &backups.jobs);
+    let destinations = jobs.filter_map(|job| job.destination.as_deref());
+    let declared = policy.declared_paths.iter().map(|path| path.path.as_str());
+    let local = destinations.chain(declared).map(Path::new).filter(|path| path.is_absolute());
+    local.flat_map(|path| [path.to_owned(), path.join("snapshots")]).collect()
 }
 
 /// One job with what belongs into the observed fact.
