@@ -1,5 +1,4 @@
 //! Both lists walked: every kind has its probe, every probe its text, its files per system and its fixture.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -62,7 +62,7 @@ fn only_the_pinned_ca_counts_and_it_must_be_presented_at_enrolment() {
     assert!(check(&forged, std::slice::from_ref(&other.der)).is_err());
     // The pinned certificate lies in the chain but did not sign the leaf.
     assert!(check(&forged, &[ours.der.clone(), other.der.clone()]).is_err());
-    let wrong_name = verdict(&pin, year(2026), &good, &[ours.der.clone()], "elsewhere.example");
+    let wrong_name = verdict(&pin, year(2026), &good, std::slice::from_ref(&ours.der), "elsewhere.example");
     assert!(wrong_name.is_err());
 }
 
