@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::Result;
-use e2e::{postgres, workspace};
+use e2e::{postgres, program, workspace};
 
 use crate::fuzzing;
 use crate::licence;
@@ -18,6 +18,7 @@ pub const STEPS: &[Step] = &[
     Step { name: "fmt", what: "formatting", run: fmt },
     Step { name: "licences", what: "licences, sources and banned crates (.deny.toml)", run: licences },
     Step { name: "clippy", what: "lints, all targets, warnings fatal", run: clippy },
+    Step { name: "build", what: "programs and tests", run: build },
     Step { name: "tests", what: "unit, property and integration tests, SQLite and PostgreSQL", run: tests },
     Step { name: "stories", what: "end-to-end stories with the real programs", run: stories },
     Step { name: "docs", what: "documentation, warnings fatal", run: docs },
@@ -46,43 +47,68 @@ fn clippy(context: &mut Context) -> Result<Outcome> {
     context.run(&mut context.cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
 }
 
+/// Builds everything once, in the one form that tests and stories share: asking for fewer packages would
+/// choose other features of the dependencies and build them all again.
+fn build(context: &mut Context) -> Result<Outcome> {
+    context.run(&mut context.cargo(&["build", "--workspace", "--all-targets"]))
+}
+
 fn tests(context: &mut Context) -> Result<Outcome> {
     if let Some(why) = context.tools.lacks("tests") {
         context.gap(why);
     }
-    let build = context.cargo(&["build", "--workspace", "--bins"]);
-    let run = test_command(context, &["--workspace", "--exclude", "e2e"])?;
-    context.run_all(vec![build, run])
+    let mut command = if context.tools.nextest {
+        context.cargo(&["nextest", "run", "--workspace", "-E", "not package(e2e)"])
+    } else {
+        context.cargo(&["test", "--workspace", "--no-fail-fast", "--exclude", "e2e"])
+    };
+    surround(context, &mut command)?;
+    context.run(&mut command)
 }
 
 fn stories(context: &mut Context) -> Result<Outcome> {
     if let Some(why) = context.tools.lacks("stories") {
         context.gap(why);
     }
-    let build = context.cargo(&["build", "--workspace", "--bins"]);
-    let run = test_command(context, &["-p", "e2e"])?;
-    context.run_all(vec![build, run])
+    let mut command = if context.tools.nextest {
+        context.cargo(&["nextest", "run", "--workspace", "-E", "package(e2e)"])
+    } else {
+        // The files of `tests/tests` by name keep the features of the whole workspace.
+        let mut command = context.cargo(&["test", "--workspace", "--no-fail-fast"]);
+        for story in stories_by_name()? {
+            command.arg("--test").arg(story);
+        }
+        command
+    };
+    surround(context, &mut command)?;
+    context.run(&mut command)
 }
 
-/// Tests of `packages` under nextest where it is installed, with a PostgreSQL beside.
-fn test_command(context: &mut Context, packages: &[&str]) -> Result<Command> {
-    let url = context.postgres_url()?;
-    if url.is_none() {
-        context.gap("PostgreSQL is not installed: tests ran on SQLite only");
+fn stories_by_name() -> Result<Vec<String>> {
+    let mut out = Vec::new();
+    for entry in std::fs::read_dir(workspace::root().join("tests/tests"))? {
+        let path = entry?.path();
+        if let (Some(stem), true) = (path.file_stem(), path.extension().is_some_and(|e| e == "rs")) {
+            out.push(stem.to_string_lossy().into_owned());
+        }
+    }
+    out.sort();
+    Ok(out)
+}
+
+/// What tests find around them: a PostgreSQL, the programs that `build` made.
+fn surround(context: &mut Context, command: &mut Command) -> Result<()> {
+    command.env("INSTA_UPDATE", "no").env(program::BUILT_VARIABLE, workspace::target_dir().join("debug"));
+    match context.postgres_url()? {
+        Some(url) => {
+            command.env(postgres::URL_VARIABLE, url);
+        }
+        None => context.gap("PostgreSQL is not installed: tests ran on SQLite only"),
     }
     if workspace::corpus().is_none() {
         context.gap("the outside corpus is not here (TENKEN_CORPUS): its tests skipped themselves");
     }
-    let mut command = if context.tools.nextest {
-        context.cargo(&["nextest", "run", "--no-fail-fast"])
-    } else {
-        context.cargo(&["test", "--no-fail-fast"])
-    };
-    command.args(packages).env("INSTA_UPDATE", "no");
-    if let Some(url) = url {
-        command.env(postgres::URL_VARIABLE, url);
-    }
-    Ok(command)
+    Ok(())
 }
 
 fn docs(context: &mut Context) -> Result<Outcome> {
