@@ -334,6 +334,7 @@ impl Agent {
 
     /// Reports that wait in its spool.
     pub fn spooled(&self) -> usize {
-        std::fs::read_dir(self.data.join("spool")).map_or(0, |entries| entries.flatten().count())
+        let entries = std::fs::read_dir(self.data.join("spool")).into_iter().flatten().flatten();
+        entries.filter(|e| e.path().extension().is_some_and(|ending| ending == "report")).count()
     }
 }

@@ -237,7 +237,7 @@ fn a_frozen_snapshot_verifies_until_one_byte_changes() {
 fn the_query_command_reads_and_does_nothing_else() {
     let scene = Scene::new("query");
     scene.agent.report().unwrap();
-    assert!(scene.query("select hostname from hosts").to_string().contains("query"));
+    assert!(scene.query("select name from hosts").to_string().contains("query"));
     let attacks = [
         "attach database '/tmp/x' as x",
         "vacuum into '/tmp/tenken-attack'",

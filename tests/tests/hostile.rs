@@ -171,5 +171,5 @@ fn an_empty_folder_is_refused_in_words() {
     let mut command = program::agent().unwrap();
     let output = program::output(command.args(["inventory", "--root"]).arg(folder.path())).unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("operating system"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no_operating_system_found"), "{output:?}");
 }

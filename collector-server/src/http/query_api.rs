@@ -288,15 +288,9 @@ pub(super) async fn view_rows(
     Query(filter): Query<ViewFilter>,
 ) -> Result<Response, ApiError> {
     let view = view::find(&name).ok_or_else(|| ApiError::new(Code::NotFound))?;
-    let host = match filter.host {
-        None => String::new(),
-        // An id holds no quote: see its type.
-        Some(id) => {
-            let id: HostId = id.parse().map_err(|_| ApiError::with(Code::BadRequest, "host"))?;
-            format!(" where host = '{id}'")
-        }
-    };
-    let sql = format!("select * from {}{host} order by 1, 2, 3", view.name);
+    let parse = |id: String| id.parse::<HostId>().map_err(|_| ApiError::with(Code::BadRequest, "host"));
+    let host = filter.host.map(parse).transpose()?;
+    let sql = view.rows(host.as_ref());
     let table = state.store.run_sql(&caller.actor.org, &sql, Limits::default()).await?;
     Ok(answer(&table, filter.format.unwrap_or(Format::Json)))
 }

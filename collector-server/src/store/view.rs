@@ -6,6 +6,8 @@
 
 use std::fmt::Write as _;
 
+use tenken_shared::ids::HostId;
+
 /// One published view.
 #[derive(Debug)]
 pub struct View {
@@ -21,6 +23,16 @@ pub struct View {
 #[must_use]
 pub fn find(name: &str) -> Option<&'static View> {
     ALL.iter().find(|v| v.name.eq_ignore_ascii_case(name))
+}
+
+impl View {
+    /// All rows of the view, or those of one host, in a fixed order.
+    #[must_use]
+    pub fn rows(&self, host: Option<&HostId>) -> String {
+        // An id holds no quote: see its type.
+        let host = host.map(|id| format!(" where host = '{id}'")).unwrap_or_default();
+        format!("select * from {}{host} order by 1, 2, 3", self.name)
+    }
 }
 
 /// Every published view.
