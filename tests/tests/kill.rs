@@ -149,7 +149,7 @@ fn a_killed_agent_goes_on_where_it_was() {
         machine.packages(&[("bash", "5.2"), ("changing", &version)]).unwrap();
         agent.start().unwrap();
         // The moment: after a random number of changes in its data folder.
-        let after = random(12);
+        let after = random(6);
         let mut seen = state_of(agent.data());
         let mut changes = 0;
         let mut polls = 0;
@@ -158,7 +158,7 @@ fn a_killed_agent_goes_on_where_it_was() {
             changes += u64::from(state != seen);
             seen = state;
             polls += 1;
-            Ok((changes >= after || polls > 40 + after).then_some(()))
+            Ok((changes >= after || polls > 12).then_some(()))
         })
         .unwrap();
         agent.kill();

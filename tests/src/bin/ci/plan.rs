@@ -113,7 +113,8 @@ fn surround(context: &mut Context, command: &mut Command) -> Result<()> {
 
 fn docs(context: &mut Context) -> Result<Outcome> {
     let mut command = context.cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
-    context.run(command.env("RUSTDOCFLAGS", "-D warnings"))
+    // Private items are documented too, so links to them lead somewhere.
+    context.run(command.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links"))
 }
 
 fn windows(context: &mut Context) -> Result<Outcome> {
