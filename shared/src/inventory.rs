@@ -33,8 +33,9 @@ pub struct Inventory {
 /// A typed fact with its age, as controls see it.
 #[derive(Debug, Clone)]
 pub struct View<'a, T> {
-    /// The value and its honest state; `Failed("stale")` when too old, `Absent("not_reported")` when
-    /// the host never reported this kind.
+    /// The value and its honest state; `Failed("stale")` when too old, `Failed("time_in_future")` when
+    /// its age cannot be told because some clock was wrong, `Absent("not_reported")` when the host never
+    /// reported this kind.
     pub collected: Collected<T>,
     /// The record it comes from.
     pub record: Option<&'a FactRecord>,
@@ -80,11 +81,39 @@ impl Inventory {
         let fresh_until =
             held.confirmed_at.checked_add(jiff::SignedDuration::from_hours(i64::from(hours))).ok();
         let stale = fresh_until.is_some_and(|until| now > until);
+        // A clock that was set back must not lengthen what is known.
+        let future = !crate::control::rule::plausible(held.confirmed_at, now);
         let collected = if stale {
             Collected::Failed(Reason::with("stale", held.confirmed_at))
+        } else if future {
+            Collected::Failed(Reason::with("time_in_future", held.confirmed_at))
         } else {
             held.record.typed::<T>()
         };
         View { collected, record: Some(&held.record), confirmed_at: Some(held.confirmed_at), fresh_until }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fact::restart::Restart;
+
+    #[test]
+    fn knowledge_is_fresh_only_between_its_confirmation_and_its_maximum_age() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let collected = Collected::Known(Restart { pending: Some(false), ..Restart::default() });
+        let record = FactRecord::new(collected, "test", at("2026-11-01T00:00:00Z")).unwrap();
+        let inventory = Inventory::of([record]);
+        for (now, reason) in [
+            ("2026-10-20T00:00:00Z", Some("time_in_future")),
+            ("2026-10-31T22:59:00Z", Some("time_in_future")),
+            ("2026-10-31T23:30:00Z", None),
+            ("2026-11-15T00:00:00Z", None),
+            ("2026-11-15T00:00:01Z", Some("stale")),
+        ] {
+            let view = inventory.view::<Restart>(&Freshness::default(), at(now));
+            assert_eq!(view.collected.reason().map(|r| r.code.as_str()), reason, "{now}");
+        }
     }
 }

@@ -14,7 +14,7 @@ mod malware;
 mod media;
 mod network;
 pub mod patch;
-mod rule;
+pub(crate) mod rule;
 mod sentence;
 mod software;
 mod volume;

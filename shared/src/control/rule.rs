@@ -201,7 +201,7 @@ pub(super) fn plus_days(from: Timestamp, days: u32) -> Option<Timestamp> {
 const CLOCK_SLACK: SignedDuration = SignedDuration::from_hours(1);
 
 /// Whether a time a machine reports can be true at `now`.
-pub(super) fn plausible(at: Timestamp, now: Timestamp) -> bool {
+pub(crate) fn plausible(at: Timestamp, now: Timestamp) -> bool {
     now.checked_add(CLOCK_SLACK).is_ok_and(|limit| at <= limit)
 }
 
