@@ -1,7 +1,7 @@
 //! What earlier inventories of a host showed, as far as controls need it: [`History::absorb`] is fed
 //! every inventory in turn, by the collector and by the agent's own `check`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -44,6 +44,24 @@ pub struct Sighting {
     /// Since when complete lists have not shown it any more. Kept for a while: what comes back is not new.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gone_at: Option<Timestamp>,
+    /// What decides whether it counts, as last shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update: Option<PendingUpdate>,
+    /// The first update of the package that this one replaced before anybody applied it: a newer version
+    /// does not start the days again for what the older one would have mended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaced: Option<Box<Replaced>>,
+}
+
+/// An update that was never applied, and is offered no more because a newer one is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Replaced {
+    /// What decides whether it counts.
+    pub update: PendingUpdate,
+    /// As of [`Sighting::first_seen`].
+    pub first_seen: Timestamp,
+    /// As of [`Sighting::not_before`].
+    pub not_before: Option<Timestamp>,
 }
 
 /// A complete list of pending updates.
@@ -109,17 +127,23 @@ impl History {
             listed.as_ref().is_some_and(|l| l.sources == before.sources && l.metadata_at > before.metadata_at)
         });
         let installed = typed::<Software>(inventory);
-        let shown: std::collections::BTreeSet<String> = updates.pending.iter().map(key).collect();
+        let shown: BTreeSet<String> = updates.pending.iter().map(key).collect();
         for update in updates.pending.iter().take(MAX_ENTRIES) {
-            let sighting = self.updates.entry(key(update)).or_insert_with(|| Sighting {
+            let key = key(update);
+            let replaced =
+                if self.updates.contains_key(&key) { None } else { self.replaced_by(update, &shown) };
+            let sighting = self.updates.entry(key).or_insert_with(|| Sighting {
                 first_seen: seen,
                 not_before: before
                     .as_ref()
                     .map(|b| b.metadata_at)
                     .filter(|at| *at < seen && was_installed(&installed, update, *at)),
                 gone_at: None,
+                update: None,
+                replaced: replaced.map(Box::new),
             });
             sighting.gone_at = None;
+            sighting.update = Some(deciding(update));
         }
         if whole {
             for (_, sighting) in self.updates.iter_mut().filter(|(key, _)| !shown.contains(*key)) {
@@ -130,6 +154,35 @@ impl History {
         self.updates.retain(|_, s| s.gone_at.is_none_or(|at| now.duration_since(at) < REMEMBERED));
         cap(&mut self.updates, |s| s.gone_at.unwrap_or(Timestamp::MAX));
     }
+
+    /// What `update`, not seen before, took the place of: the same installed version was to be updated
+    /// up to the last list, to a version that `shown` has no more.
+    fn replaced_by(&self, update: &PendingUpdate, shown: &BTreeSet<String>) -> Option<Replaced> {
+        let package = format!("{}|", update.package.as_deref()?);
+        let before = |s: &Sighting| {
+            s.update.as_ref().is_some_and(|b| {
+                b.installed.is_some() && b.installed == update.installed && b.arch == update.arch
+            })
+        };
+        self.updates
+            .range(package.clone()..)
+            .take_while(|(key, _)| key.starts_with(&package))
+            .filter(|(key, s)| s.gone_at.is_none() && !shown.contains(*key) && before(s))
+            .filter_map(|(_, s)| match &s.replaced {
+                Some(first) => Some((**first).clone()),
+                None => {
+                    let old = s.update.as_ref().filter(|u| u.security != Some(false))?;
+                    let (first_seen, not_before) = (s.first_seen, s.not_before);
+                    Some(Replaced { update: old.clone(), first_seen, not_before })
+                }
+            })
+            .min_by_key(|r| r.first_seen)
+    }
+}
+
+/// The members that decide whether and since when an update counts.
+fn deciding(update: &PendingUpdate) -> PendingUpdate {
+    PendingUpdate { title: None, origin: None, class: None, cves: vec![], ..update.clone() }
 }
 
 fn typed<T: crate::fact::FactBody>(inventory: &Inventory) -> Collected<T> {
@@ -245,6 +298,38 @@ mod tests {
         let before = history.clone();
         show(&mut history, DAY_11, Collected::Known(pending(&["openssl", "new"])), &["main"]);
         assert_eq!(history, before, "absorbing twice changes nothing");
+    }
+
+    fn version(candidate: &str, security: bool) -> Updates {
+        let mut updates = pending(&["openssl"]);
+        let update = &mut updates.pending[0];
+        update.candidate = Some(candidate.into());
+        update.installed = Some("1".into());
+        update.security = Some(security);
+        updates
+    }
+
+    #[test]
+    fn a_newer_version_does_not_start_the_days_again() {
+        let mut history = History::default();
+        show(&mut history, DAY_10, Collected::Known(version("2", true)), &["main"]);
+        show(&mut history, DAY_11, Collected::Known(version("3", true)), &["main"]);
+        show(&mut history, "2026-11-12T00:00:00Z", Collected::Known(version("4", true)), &["main"]);
+        let replaced = history.updates["openssl|4"].replaced.as_ref().unwrap();
+        assert_eq!(replaced.first_seen, at(DAY_10));
+        assert_eq!(replaced.update.candidate.as_deref(), Some("2"));
+        let before = history.clone();
+        show(&mut history, "2026-11-12T00:00:00Z", Collected::Known(version("4", true)), &["main"]);
+        assert_eq!(history, before, "absorbing twice changes nothing");
+
+        let mut applied = version("3", true);
+        applied.pending[0].installed = Some("2".into());
+        for (first, second) in [(version("2", true), applied), (version("2", false), version("3", true))] {
+            let mut history = History::default();
+            show(&mut history, DAY_10, Collected::Known(first), &["main"]);
+            show(&mut history, DAY_11, Collected::Known(second), &["main"]);
+            assert_eq!(history.updates["openssl|3"].replaced, None);
+        }
     }
 
     #[test]

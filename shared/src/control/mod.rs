@@ -19,7 +19,7 @@ mod sentence;
 mod software;
 mod volume;
 
-pub use history::{History, Sighting, job_key, update_key};
+pub use history::{History, Replaced, Sighting, job_key, update_key};
 
 use jiff::Timestamp;
 

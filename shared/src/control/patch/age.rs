@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::control::date::{days_between, deadline};
+use crate::control::rule::plausible;
 use crate::control::{History, update_key};
 use crate::fact::updates::{PendingUpdate, Updates};
 use crate::policy::Patch;
@@ -88,36 +89,83 @@ pub fn assess(
     zone: &TimeZone,
     now: Timestamp,
 ) -> UpdateAge {
-    let scope = scope(update, updates.security_known, patch);
-    let end = |at: Timestamp| deadline(at, patch.days, zone);
-    if let Some(released) = update.released_at {
-        let deadline = end(released);
-        let standing = match deadline {
-            Some(end) if now < end => Standing::InTime(end),
-            Some(_) => Standing::Late,
-            None => Standing::Open(None),
-        };
-        let days_open = Some(days_between(released, now, zone));
-        return UpdateAge {
-            scope,
-            standing,
-            days_open,
-            deadline,
-            released: (Some(released), Some(released)),
-        };
-    }
     let sighting =
         history.updates.get(&update_key(update.package.as_deref(), &update.id, update.candidate.as_deref()));
     let seen = sighting.map(|s| s.first_seen).or(first_listed);
-    let not_before = sighting.and_then(|s| s.not_before);
-    let (earliest, latest) = (not_before.and_then(end), seen.and_then(end));
-    let standing = match (earliest, latest) {
-        (_, Some(latest)) if now >= latest => Standing::Late,
-        (Some(earliest), _) if now < earliest => Standing::InTime(earliest),
-        (_, latest) => Standing::Open(latest),
+    let limits = Limits { security_known: updates.security_known, patch, zone, now };
+    let own = limits.age(update, seen, sighting.and_then(|s| s.not_before));
+    let Some(first) = sighting.and_then(|s| s.replaced.as_deref()) else { return own };
+    let older = limits.age(&first.update, Some(first.first_seen), first.not_before);
+    worse(own, older)
+}
+
+/// What the days are counted by.
+struct Limits<'a> {
+    security_known: bool,
+    patch: &'a Patch,
+    zone: &'a TimeZone,
+    now: Timestamp,
+}
+
+impl Limits<'_> {
+    /// Judges one update by itself; it was released after `not_before` and not after `seen`.
+    fn age(
+        &self,
+        update: &PendingUpdate,
+        seen: Option<Timestamp>,
+        not_before: Option<Timestamp>,
+    ) -> UpdateAge {
+        let Self { patch, zone, now, .. } = *self;
+        let scope = scope(update, self.security_known, patch);
+        let end = |at: Timestamp| deadline(at, patch.days, zone);
+        // A release in the future is no release time.
+        if let Some(released) = update.released_at.filter(|at| plausible(*at, now)) {
+            let deadline = end(released);
+            let standing = match deadline {
+                Some(end) if now < end => Standing::InTime(end),
+                Some(_) => Standing::Late,
+                None => Standing::Open(None),
+            };
+            let days_open = Some(days_between(released, now, zone));
+            return UpdateAge {
+                scope,
+                standing,
+                days_open,
+                deadline,
+                released: (Some(released), Some(released)),
+            };
+        }
+        let (earliest, latest) = (not_before.and_then(end), seen.and_then(end));
+        let standing = match (earliest, latest) {
+            (_, Some(latest)) if now >= latest => Standing::Late,
+            (Some(earliest), _) if now < earliest => Standing::InTime(earliest),
+            (_, latest) => Standing::Open(latest),
+        };
+        let days_open = seen.map(|at| days_between(at, now, zone));
+        UpdateAge { scope, standing, days_open, deadline: None, released: (not_before, seen) }
+    }
+}
+
+/// The worse of an update and of what it replaced: what is still pending is not mended.
+fn worse(own: UpdateAge, older: UpdateAge) -> UpdateAge {
+    let rank = |age: &UpdateAge| match age.standing {
+        _ if age.scope == Scope::Outside => (0, None),
+        Standing::InTime(until) => (1, Some(until)),
+        Standing::Open(late_at) => (2, late_at),
+        Standing::Late => (3, None),
     };
-    let days_open = seen.map(|at| days_between(at, now, zone));
-    UpdateAge { scope, standing, days_open, deadline: None, released: (not_before, seen) }
+    match (rank(&own), rank(&older)) {
+        ((own_rank, _), (older_rank, _)) if own_rank != older_rank => {
+            if own_rank > older_rank {
+                own
+            } else {
+                older
+            }
+        }
+        ((_, Some(own_at)), (_, Some(older_at))) if own_at < older_at => own,
+        ((0, _), _) => own,
+        _ => older,
+    }
 }
 
 #[cfg(test)]

@@ -160,7 +160,7 @@ mod tests {
     use super::*;
     use crate::collected::Status;
     use crate::control::fixture::{World, at, table};
-    use crate::control::{Sighting, update_key};
+    use crate::control::{Replaced, Sighting, update_key};
     use crate::fact::updates::UpdatesObserved;
     use crate::finding::Outcome::{Fail, Pass, Unknown};
 
@@ -180,8 +180,25 @@ mod tests {
 
     fn sighted(world: &mut World, not_before: Option<&str>, first_seen: &str) {
         let key = update_key(Some("openssl"), "openssl=3.5.4", Some("3.5.4"));
-        let sighting = Sighting { first_seen: at(first_seen), not_before: not_before.map(at), gone_at: None };
+        let sighting = Sighting {
+            first_seen: at(first_seen),
+            not_before: not_before.map(at),
+            gone_at: None,
+            update: None,
+            replaced: None,
+        };
         world.history.updates.insert(key, sighting);
+    }
+
+    /// The pending update took the place of an older one.
+    fn replaces(world: &mut World, released: Option<&str>) {
+        sighted(world, None, "2026-11-20T00:00:00Z");
+        let update =
+            PendingUpdate { security: Some(true), released_at: released.map(at), ..PendingUpdate::default() };
+        let older = Replaced { update, first_seen: at("2026-11-18T00:00:00Z"), not_before: None };
+        for sighting in world.history.updates.values_mut() {
+            sighting.replaced = Some(Box::new(older.clone()));
+        }
     }
 
     #[test]
@@ -195,6 +212,39 @@ mod tests {
                 // 2026-11-08T16:00Z is already the 9th in Tokyo: this is the 14th day there.
                 ("days are those of Tokyo", |w| pending(w, Some("2026-11-08T16:00:00Z")), Pass, "in_time"),
                 ("release not known, never seen before", |w| pending(w, None), Unknown, "release_unknown"),
+                (
+                    "a release in the future is none",
+                    |w| pending(w, Some("2027-01-01T00:00:00Z")),
+                    Unknown,
+                    "release_unknown",
+                ),
+                (
+                    "took the place of one that was too late",
+                    |w| {
+                        pending(w, Some("2026-11-20T00:00:00Z"));
+                        replaces(w, Some("2026-11-01T00:00:00Z"));
+                    },
+                    Fail,
+                    "late",
+                ),
+                (
+                    "took the place of one of unknown release",
+                    |w| {
+                        pending(w, Some("2026-11-20T00:00:00Z"));
+                        replaces(w, None);
+                    },
+                    Unknown,
+                    "release_unknown",
+                ),
+                (
+                    "took the place of one that is in time too",
+                    |w| {
+                        pending(w, Some("2026-11-20T00:00:00Z"));
+                        replaces(w, Some("2026-11-18T00:00:00Z"));
+                    },
+                    Pass,
+                    "in_time",
+                ),
                 (
                     "seen too long ago: surely late",
                     |w| {
