@@ -2,7 +2,7 @@
 //!
 //! Rolling up a large fleet takes longer than a page may. What was cheap to compute is computed anew for
 //! every reader; what was dear is kept for some multiple of its cost, and one reader's visit renews it
-//! behind the scenes. Nothing older than [`MAX_AGE`] is ever shown, and pages say of when it is.
+//! behind the scenes. Nothing older than `MAX_AGE` is ever shown, and pages say of when it is.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};

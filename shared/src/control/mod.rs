@@ -1,6 +1,6 @@
 //! Controls: rules with stable ids, pure functions of what they are handed. [`ALL`] is the only list.
 //!
-//! One file per control: `<family>/<name>.rs`. A rule asks for its facts through [`rule::Rule`], which
+//! One file per control: `<family>/<name>.rs`. A rule asks for its facts through `rule::Rule`, which
 //! makes anything less than a known fact `unknown`, and collects evidence and the end of validity.
 
 mod account;

@@ -1,7 +1,7 @@
 //! Packed time series of the `*_observed` kinds.
 //!
 //! Their current version stands in `host_fact` like any other. When it is replaced, it moves here: into
-//! the newest chunk of its kind, a zstd frame of JSON lines (one [`Point`] each), at most [`CHUNK`] points.
+//! the newest chunk of its kind, a zstd frame of JSON lines (one `Point` each), at most [`CHUNK`] points.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
