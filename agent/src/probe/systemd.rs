@@ -97,13 +97,16 @@ impl UnitFile {
 #[derive(Debug, Clone, Default)]
 pub struct Units {
     units: BTreeMap<String, Unit>,
+    /// Folders of drop-ins by their name (`ssh.service.d`), highest priority first.
+    drop_ins: BTreeMap<String, Vec<String>>,
     /// Folders or files that could not be read.
     pub errors: Vec<SysError>,
 }
 
 impl Units {
-    /// Reads all unit folders. `Absent` where none exists (no systemd on this machine).
-    pub fn load(sys: &Sys) -> Result<Self, SysError> {
+    /// Reads the units whose names are `wanted`: there are hundreds, and most probes ask for a few.
+    /// Errors: `Absent` where no unit folder exists (no systemd on this machine).
+    pub fn load(sys: &Sys, wanted: impl Fn(&str) -> bool) -> Result<Self, SysError> {
         let mut out = Self::default();
         let mut enabled = BTreeSet::new();
         let mut found = false;
@@ -122,6 +125,8 @@ impl Units {
         if !found && out.errors.is_empty() {
             return Err(SysError::Absent { what: "systemd units".into() });
         }
+        // Only now: the link that enables a wanted unit may have another name.
+        out.units.retain(|name, _| wanted(name));
         out.finish(sys, &enabled);
         Ok(out)
     }
@@ -135,6 +140,10 @@ impl Units {
                     Err(error) => self.errors.push(error),
                 }
             }
+            return;
+        }
+        if name.ends_with(".d") {
+            self.drop_ins.entry(name.to_owned()).or_default().push(path);
             return;
         }
         let known = [".service", ".timer", ".socket", ".mount", ".automount", ".path", ".target"];
@@ -163,13 +172,14 @@ impl Units {
 
     fn finish(&mut self, sys: &Sys, enabled: &BTreeSet<String>) {
         for unit in self.units.values_mut() {
+            let folders = self.drop_ins.get(&format!("{}.d", unit.name));
             if unit.state == "masked" {
                 continue;
             }
             match sys.read_capped(&unit.path, MAX_UNIT_BYTES) {
                 Ok(bytes) => {
                     let mut file = UnitFile::parse(&String::from_utf8_lossy(&bytes));
-                    for text in drop_ins(sys, &unit.name) {
+                    for text in drop_ins(sys, folders.into_iter().flatten()) {
                         file.extend(&text);
                     }
                     unit.file = Some(file);
@@ -233,11 +243,10 @@ fn state_of(unit: &Unit, enabled: &BTreeSet<String>) -> &'static str {
     }
 }
 
-fn drop_ins(sys: &Sys, name: &str) -> Vec<String> {
+fn drop_ins<'a>(sys: &Sys, folders: impl Iterator<Item = &'a String>) -> Vec<String> {
     let mut files: BTreeMap<String, String> = BTreeMap::new();
-    for folder in FOLDERS {
-        let dir = format!("{folder}/{name}.d");
-        for entry in sys.list(&dir).unwrap_or_default() {
+    for dir in folders {
+        for entry in sys.list(dir).unwrap_or_default() {
             if entry.name.ends_with(".conf") {
                 files.entry(entry.name.clone()).or_insert_with(|| format!("{dir}/{}", entry.name));
             }
@@ -392,7 +401,7 @@ mod tests {
         .unwrap();
         symlink("/dev/null", at("etc/systemd/system/m.service")).unwrap();
         std::fs::write(at("etc/systemd/system/a.service.d/x.conf"), "[Service]\nUser=backup\n").unwrap();
-        let units = Units::load(&Sys::at_root(dir.path(), None).unwrap()).unwrap();
+        let units = Units::load(&Sys::at_root(dir.path(), None).unwrap(), |_| true).unwrap();
         let states: Vec<_> = units.iter().map(|u| (u.name.as_str(), u.state.as_str())).collect();
         assert_eq!(
             states,

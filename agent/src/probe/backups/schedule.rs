@@ -33,7 +33,7 @@ const MAX_SCRIPT: u64 = 256 * 1024;
 
 /// Units that are backup jobs, by policy or because they run a known backup program.
 pub(super) fn units(sys: &Sys, cx: &mut Context, named: &[String]) {
-    let units = match Units::load(sys) {
+    let units = match Units::load(sys, |name| name.ends_with(".service") || name.ends_with(".timer")) {
         Ok(units) => units,
         Err(error) => return cx.sources.error("systemd", &error),
     };

@@ -17,11 +17,22 @@ const IPTABLES: [(&str, &str); 4] = [
     ("/usr/sbin/ip6tables-legacy-save", "ip6-legacy"),
 ];
 
+const NFTABLES_UNIT: &str = "nftables.service";
+const FIREWALLD_UNIT: &str = "firewalld.service";
+const UFW_UNIT: &str = "ufw.service";
+const IPTABLES_UNITS: [&str; 3] =
+    ["netfilter-persistent.service", "iptables.service", "iptables-restore.service"];
+
+fn is_asked_for(unit: &str) -> bool {
+    [NFTABLES_UNIT, FIREWALLD_UNIT, UFW_UNIT].contains(&unit) || IPTABLES_UNITS.contains(&unit)
+}
+
 /// Collects the fact.
 pub(super) fn collect(sys: &Sys) -> Collection {
     let mut sources = Sources::new();
     sources.require_programs(sys);
-    let units = Units::load(sys).inspect_err(|e| sources.error("systemd", e)).unwrap_or_default();
+    let units =
+        Units::load(sys, is_asked_for).inspect_err(|e| sources.error("systemd", e)).unwrap_or_default();
     let loaded = loaded(sys, &mut sources);
     let mut products = Vec::new();
     products.extend(nftables(sys, &units, &mut sources, loaded.nft));
@@ -130,7 +141,7 @@ fn nftables(
     loaded: Option<Vec<FirewallProfile>>,
 ) -> Option<FirewallProduct> {
     let config = sources.optional_text(sys, "/etc/nftables.conf");
-    let enabled = units.is_enabled("nftables.service");
+    let enabled = units.is_enabled(NFTABLES_UNIT);
     if config.is_none() && enabled.is_none() && loaded.as_ref().is_none_or(Vec::is_empty) {
         return None;
     }
@@ -143,8 +154,7 @@ fn nftables(
 }
 
 fn iptables(units: &Units, loaded: Option<Vec<FirewallProfile>>) -> Option<FirewallProduct> {
-    let services = ["netfilter-persistent.service", "iptables.service", "iptables-restore.service"];
-    let enabled = services.iter().filter_map(|s| units.is_enabled(s)).max();
+    let enabled = IPTABLES_UNITS.iter().filter_map(|s| units.is_enabled(s)).max();
     if enabled.is_none() && loaded.as_ref().is_none_or(Vec::is_empty) {
         return None;
     }
@@ -157,7 +167,7 @@ fn iptables(units: &Units, loaded: Option<Vec<FirewallProfile>>) -> Option<Firew
 }
 
 fn firewalld(sys: &Sys, units: &Units, sources: &mut Sources) -> Option<FirewallProduct> {
-    let enabled = units.is_enabled("firewalld.service");
+    let enabled = units.is_enabled(FIREWALLD_UNIT);
     let config = sources.optional_text(sys, "/etc/firewalld/firewalld.conf");
     if enabled.is_none() && config.is_none() {
         return None;
@@ -193,7 +203,7 @@ fn ufw(sys: &Sys, units: &Units, sources: &mut Sources) -> Option<FirewallProduc
     let on = config.get("ENABLED").map(|v| v.eq_ignore_ascii_case("yes"));
     let rules = ["/etc/ufw/user.rules", "/etc/ufw/user6.rules"];
     let texts: Vec<String> = rules.iter().filter_map(|p| sources.optional_text(sys, p)).collect();
-    let unit = units.is_enabled("ufw.service");
+    let unit = units.is_enabled(UFW_UNIT);
     Some(FirewallProduct {
         name: "ufw".into(),
         enabled: match (on, unit) {

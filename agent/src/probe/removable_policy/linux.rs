@@ -27,6 +27,7 @@ const UDEV: [&str; 5] = [
     "/usr/lib/udev/rules.d",
     "/lib/udev/rules.d",
 ];
+const USBGUARD_UNIT: &str = "usbguard.service";
 const USBGUARD_CONF: &str = "/etc/usbguard/usbguard-daemon.conf";
 const USB_DEVICES: &str = "/sys/bus/usb/devices";
 
@@ -272,7 +273,8 @@ impl Context<'_> {
     /// Live: whether the daemon's process is there. On disk: not running if not enabled, else unknown.
     fn usbguard_running(&self) -> Option<bool> {
         if !self.sys.is_live() {
-            let enabled = Units::load(self.sys).ok()?.is_enabled("usbguard.service")?;
+            let enabled =
+                Units::load(self.sys, |name| name == USBGUARD_UNIT).ok()?.is_enabled(USBGUARD_UNIT)?;
             return (!enabled).then_some(false);
         }
         let processes = self.sys.list("/proc").ok()?;

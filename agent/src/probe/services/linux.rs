@@ -31,7 +31,7 @@ fn services(sys: &Sys, sources: &mut Sources) -> Vec<Service> {
     let mut items = Vec::new();
     // A unit replaces the script of the same name, enabled or not.
     let mut have = BTreeSet::new();
-    match Units::load(sys) {
+    match Units::load(sys, |name| name.ends_with(".service")) {
         Ok(units) => {
             units.errors.iter().for_each(|e| sources.error("systemd", e));
             let running = running(sys, sources);

@@ -34,11 +34,12 @@ const SNAPD: &str = "/var/lib/snapd/state.json";
 const VERSION_LOCKS: [&str; 2] =
     ["/etc/dnf/plugins/versionlock.list", "/etc/yum/pluginconf.d/versionlock.list"];
 const ZYPPER_LOCKS: &str = "/etc/zypp/locks";
+const YUM_CRON_UNIT: &str = "yum-cron.service";
 const PACMAN: &str = "/etc/pacman.conf";
 
 pub fn collect(sys: &Sys) -> Vec<Collection> {
     let mut body = UpdateSettings::default();
-    let units = match Units::load(sys) {
+    let units = match Units::load(sys, |name| name.ends_with(".timer") || name == YUM_CRON_UNIT) {
         Ok(units) => Some(units),
         Err(SysError::Absent { .. }) => None,
         Err(error) => {
@@ -165,7 +166,7 @@ fn yum_cron(sys: &Sys, units: Option<&Units>, body: &mut UpdateSettings) {
     let Some(text) = optional(sys, YUM_CRON, body) else { return };
     let yes = |key: &str| parse::ini(&text, "commands", key).is_some_and(parse::is_yes);
     let state = match () {
-        () if !is_enabled(units, "yum-cron.service") => "off",
+        () if !is_enabled(units, YUM_CRON_UNIT) => "off",
         () if yes("apply_updates") => "on",
         () if yes("download_updates") => "download_only",
         () => "notify_only",

@@ -32,6 +32,9 @@ impl Postgres {
         let mut config: Config =
             url.parse().map_err(|error| StoreError::Statement(format!("database address: {error}")))?;
         config.application_name("tenken-collector").connect_timeout(std::time::Duration::from_secs(10));
+        // "Accepted" promises durability, whatever the server's or role's default says.
+        let options = config.get_options().map_or_else(String::new, |given| format!("{given} "));
+        config.options(format!("{options}-c synchronous_commit=on"));
         let manager =
             Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
