@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use jiff::{SignedDuration, Timestamp};
-use tenken_shared::catalog::{Catalog, SupportCatalog};
+use tenken_shared::catalog::builds::BuildCatalog;
+use tenken_shared::catalog::{Catalog, CatalogError, SupportCatalog};
 use tenken_shared::control::{self, Context, History, HostLabel};
 use tenken_shared::policy::PolicyEnvelope;
 
@@ -27,6 +28,8 @@ const JOB: &str = "evaluate";
 const CONTROLS_SETTING: &str = "evaluate.controls";
 /// Name of the end-of-support catalogue in the store.
 pub const SUPPORT_CATALOG: &str = "support";
+/// Name of the catalogue of Windows builds in the store.
+pub const BUILDS_CATALOG: &str = "builds";
 
 /// What one round did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,19 +42,50 @@ pub struct Round {
     pub held_elsewhere: bool,
 }
 
-/// The catalogues in use, and the version of the support catalogue (0: the one built in).
-pub async fn catalogs(store: &Store) -> Result<(Catalog, i64)> {
-    let Some(stored) = store.catalog(SUPPORT_CATALOG).await? else {
-        return Ok((Catalog::embedded().clone(), 0));
-    };
-    let support = SupportCatalog::parse(&stored.document)
-        .map_err(|e| crate::store::StoreError::Damaged(format!("catalogue {SUPPORT_CATALOG}: {e}")))?;
-    // A newer program may bring newer data than what was once imported.
-    let embedded = Catalog::embedded();
-    if embedded.support.compiled_at > support.compiled_at {
-        return Ok((embedded.clone(), 0));
+/// The catalogues in use, with the number of the import each comes from (0: built in).
+#[derive(Debug, Clone, PartialEq)]
+pub struct CatalogsInUse {
+    /// The data.
+    pub catalog: Catalog,
+    /// Import of the end-of-support catalogue.
+    pub support: i64,
+    /// Import of the Windows builds.
+    pub builds: i64,
+}
+
+impl CatalogsInUse {
+    /// One number that grows with every import in use.
+    fn number(&self) -> i64 {
+        self.support.saturating_add(self.builds)
     }
-    Ok((Catalog { support }, stored.version))
+}
+
+/// The catalogues in use: of what was imported and what is built in, the one compiled later.
+pub async fn catalogs(store: &Store) -> Result<CatalogsInUse> {
+    let built_in = Catalog::embedded();
+    let mut used = CatalogsInUse { catalog: built_in.clone(), support: 0, builds: 0 };
+    if let Some((support, number)) = imported(store, SUPPORT_CATALOG, SupportCatalog::parse).await?
+        && support.compiled_at >= built_in.support.compiled_at
+    {
+        (used.catalog.support, used.support) = (support, number);
+    }
+    if let Some((builds, number)) = imported(store, BUILDS_CATALOG, BuildCatalog::parse).await?
+        && builds.compiled_at >= built_in.builds.compiled_at
+    {
+        (used.catalog.builds, used.builds) = (builds, number);
+    }
+    Ok(used)
+}
+
+async fn imported<T>(
+    store: &Store,
+    name: &str,
+    parse: fn(&[u8]) -> std::result::Result<T, CatalogError>,
+) -> Result<Option<(T, i64)>> {
+    let Some(stored) = store.catalog(name).await? else { return Ok(None) };
+    let data = parse(&stored.document)
+        .map_err(|e| crate::store::StoreError::Damaged(format!("catalogue {name}: {e}")))?;
+    Ok(Some((data, stored.version)))
 }
 
 /// Judges every host that is due at `now`. `holder` names this collector.
@@ -63,7 +97,8 @@ pub async fn round(store: &Store, holder: &str, now: Timestamp) -> Result<Round>
         return Ok(Round { held_elsewhere: true, ..done });
     }
     mark_changed_controls(store, now).await?;
-    let (catalog, catalog_version) = catalogs(store).await?;
+    let used = catalogs(store).await?;
+    let (catalog, catalog_version) = (used.catalog.clone(), used.number());
     let mut after = None;
     loop {
         let due = store.due_hosts(now, BATCH).await?;

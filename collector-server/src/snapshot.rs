@@ -81,7 +81,7 @@ async fn new_snapshot(
         secret: SaltSecret::from_bytes(secret),
         reason: reason.to_owned(),
         by: by.to_owned(),
-        catalog: evaluate::catalogs(store).await?.0,
+        catalog: evaluate::catalogs(store).await?.catalog,
         // The store keeps milliseconds: the signed header names the very moment that is asked for later.
         now: Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
     })

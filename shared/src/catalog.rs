@@ -1,6 +1,8 @@
 //! Catalogues: dated outside facts (end of support, builds, severities). Knows no source of them: a
 //! catalogue is handed in as data, and its date travels with every verdict that rests on it.
 
+pub mod builds;
+
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -8,12 +10,17 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
+use builds::BuildCatalog;
+
 /// All catalogues a judgement may use.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Catalog {
     /// End of support.
     pub support: SupportCatalog,
+    /// Security releases of Windows by build.
+    #[serde(skip_serializing_if = "BuildCatalog::is_empty")]
+    pub builds: BuildCatalog,
 }
 
 /// End-of-support dates by product and cycle.
@@ -48,6 +55,7 @@ pub struct SupportCycle {
 
 static EMBEDDED: LazyLock<Catalog> = LazyLock::new(|| Catalog {
     support: serde_json::from_str(include_str!("../catalogs/support.json")).unwrap_or_default(),
+    builds: serde_json::from_str(include_str!("../catalogs/builds.json")).unwrap_or_default(),
 });
 
 impl Catalog {
@@ -109,7 +117,7 @@ pub enum CatalogError {
     #[error("catalogue does not say when it was compiled (compiled_at)")]
     Undated,
     /// Nothing in it.
-    #[error("catalogue has no version or no products")]
+    #[error("catalogue has no version or no entries")]
     Empty,
 }
 

@@ -2,22 +2,32 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 use serde_json::json;
-use tenken_shared::catalog::{MAX_CATALOG_BYTES, SupportCatalog};
+use tenken_shared::catalog::builds::BuildCatalog;
+use tenken_shared::catalog::{CatalogError, MAX_CATALOG_BYTES, SupportCatalog};
 
 use super::common::{self, ACTOR, OrgArgs};
 use super::{Format, output};
-use crate::evaluate::{SUPPORT_CATALOG, catalogs};
+use crate::evaluate::{BUILDS_CATALOG, SUPPORT_CATALOG, catalogs};
 
 /// Commands about catalogues.
 #[derive(Debug, Subcommand)]
 pub enum Catalog {
-    /// Prints which end-of-support catalogue is in use.
+    /// Prints which catalogue is in use.
     Show(Show),
-    /// Takes an end-of-support catalogue from a JSON file; all hosts are judged again.
+    /// Takes a catalogue from a JSON file; all hosts are judged again. Which one it is shows from its content.
     Import(Import),
+}
+
+/// Which catalogue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Name {
+    /// End of support.
+    Support,
+    /// Security releases of Windows by build.
+    Builds,
 }
 
 /// Arguments of `catalog show`.
@@ -25,6 +35,9 @@ pub enum Catalog {
 pub struct Show {
     #[command(flatten)]
     org: OrgArgs,
+    /// Which catalogue.
+    #[arg(long, value_enum, default_value = "support")]
+    name: Name,
     /// How to print. JSON is the catalogue itself, in the form that `import` takes.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -55,43 +68,90 @@ impl Catalog {
 impl Show {
     async fn run(self) -> anyhow::Result<()> {
         let (store, _) = self.org.open().await?;
-        let (catalog, number) = catalogs(&store).await?;
-        if self.format == Format::Json {
-            return output::json(&catalog.support);
+        let used = catalogs(&store).await?;
+        match (self.name, self.format) {
+            (Name::Support, Format::Json) => output::json(&used.catalog.support),
+            (Name::Builds, Format::Json) => output::json(&used.catalog.builds),
+            (Name::Support, Format::Table) => {
+                let data = used.catalog.support;
+                let cycles: usize = data.products.values().map(Vec::len).sum();
+                let counts = [("products", data.products.len().to_string()), ("cycles", cycles.to_string())];
+                table((data.version, data.compiled_at, data.source, used.support), counts)
+            }
+            (Name::Builds, Format::Table) => {
+                let data = used.catalog.builds;
+                let releases: usize = data.builds.iter().map(|b| b.releases.len()).sum();
+                let counts = [("builds", data.builds.len().to_string()), ("releases", releases.to_string())];
+                table((data.version, data.compiled_at, data.source, used.builds), counts)
+            }
         }
-        let support = catalog.support;
-        let cycles: usize = support.products.values().map(Vec::len).sum();
-        let rows = [
-            ("version", support.version),
-            ("compiled", support.compiled_at.map_or_else(|| "-".into(), |at| at.to_string())),
-            ("source", support.source),
-            ("products", support.products.len().to_string()),
-            ("cycles", cycles.to_string()),
-            ("imported as", if number == 0 { "built in".into() } else { number.to_string() }),
-        ];
-        output::table(&["", ""], rows.into_iter().map(|(k, v)| vec![k.to_owned(), v]).collect())
+    }
+}
+
+fn table(
+    (version, compiled, source, number): (String, Option<Timestamp>, String, i64),
+    counts: [(&str, String); 2],
+) -> anyhow::Result<()> {
+    let mut rows = vec![
+        ("version", version),
+        ("compiled", compiled.map_or_else(|| "-".into(), |at| at.to_string())),
+        ("source", source),
+    ];
+    rows.extend(counts);
+    rows.push(("imported as", if number == 0 { "built in".into() } else { number.to_string() }));
+    output::table(&["", ""], rows.into_iter().map(|(k, v)| vec![k.to_owned(), v]).collect())
+}
+
+/// Which catalogue a file holds, and its version.
+fn recognise(bytes: &[u8]) -> Result<(Name, String), CatalogError> {
+    match BuildCatalog::parse(bytes) {
+        Ok(builds) => Ok((Name::Builds, builds.version)),
+        Err(_) => SupportCatalog::parse(bytes).map(|support| (Name::Support, support.version)),
     }
 }
 
 impl Import {
     async fn run(self) -> anyhow::Result<()> {
         let bytes = common::read(&self.file, MAX_CATALOG_BYTES as u64)?;
-        let support = SupportCatalog::parse(&bytes)?;
+        let (name, version) = recognise(&bytes)?;
         let (store, _) = self.org.open().await?;
         let now = Timestamp::now();
-        let number = store.put_catalog(SUPPORT_CATALOG, bytes, ACTOR, now).await?;
+        let stored_as = match name {
+            Name::Support => SUPPORT_CATALOG,
+            Name::Builds => BUILDS_CATALOG,
+        };
+        let number = store.put_catalog(stored_as, bytes, ACTOR, now).await?;
         for org in store.organisations().await? {
             store.mark_all_due(org.number, now, "catalog").await?;
         }
-        let in_use = catalogs(&store).await?.1 == number;
+        let used = catalogs(&store).await?;
+        let in_use = number
+            == match name {
+                Name::Support => used.support,
+                Name::Builds => used.builds,
+            };
         if !in_use {
             tracing::warn!("the catalogue built into this program is newer and stays in use");
         }
         match self.format {
-            Format::Json => {
-                output::json(&json!({"number": number, "version": support.version, "in_use": in_use}))
-            }
-            Format::Table => output::text(&format!("{} {}\n", number, support.version)),
+            Format::Json => output::json(
+                &json!({"name": stored_as, "number": number, "version": version, "in_use": in_use}),
+            ),
+            Format::Table => output::text(&format!("{number} {version}\n")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_told_by_its_content() {
+        let data = tenken_shared::catalog::Catalog::embedded();
+        let name = |bytes: Vec<u8>| recognise(&bytes).map(|(name, _)| name);
+        assert_eq!(name(serde_json::to_vec(&data.support).unwrap()).unwrap(), Name::Support);
+        assert_eq!(name(serde_json::to_vec(&data.builds).unwrap()).unwrap(), Name::Builds);
+        assert!(name(br#"{"version":"1","compiled_at":"2026-01-01T00:00:00Z"}"#.to_vec()).is_err());
     }
 }

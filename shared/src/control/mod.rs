@@ -134,7 +134,8 @@ pub static ALL: &[&Control] = &[
 #[must_use]
 pub fn print() -> String {
     let controls: Vec<_> = ALL.iter().map(|c| format!("{}:{}", c.id, c.version)).collect();
-    let text = format!("{} {}", controls.join(" "), Catalog::embedded().support.version);
+    let data = Catalog::embedded();
+    let text = format!("{} {} {}", controls.join(" "), data.support.version, data.builds.version);
     crate::ids::Digest::of(text.as_bytes()).to_string()
 }
 

@@ -2,8 +2,12 @@
 //!
 //! Held, hidden, phased and restart-awaiting updates are not applied. A sure failure stands even where
 //! the list has gaps or its metadata are old: what is missing could only add to it.
+//!
+//! For Windows two independent sources are asked: what the update service lists, and what the build says by
+//! the dated release table. Either can prove a failure; only both together can pass.
 
 use super::age::{Scope, Standing, UpdateAge, assess};
+use super::windows_build::{self, Opinion};
 use crate::control::date::time_zone;
 use crate::control::rule::{Decision, Rule, Ruling};
 use crate::control::{Context, Control};
@@ -14,7 +18,7 @@ use crate::text::Text;
 
 pub static CONTROL: Control = Control {
     id: "patch.applied_in_time",
-    version: 1,
+    version: 2,
     criteria: &["4-4-4-2"],
     title: Text::new(
         "重大な更新を公開から期限内に適用している",
@@ -22,7 +26,7 @@ pub static CONTROL: Control = Control {
     ),
     severity: Severity::High,
     families: &[],
-    facts: &[FactKind::Updates, FactKind::UpdatesObserved],
+    facts: &[FactKind::Updates, FactKind::UpdatesObserved, FactKind::Os],
     remediation: Text::new(
         "期限を過ぎた更新を適用し、必要なら再起動してください。適用できない事情があるときは、無効化・回避策・隔離・監視遮断のいずれかを講じて例外を登録してください。",
         "Apply the overdue updates and restart where needed. Where that is impossible, disable, work around, isolate, or monitor and block, and record an exception.",
@@ -56,6 +60,11 @@ pub static CONTROL: Control = Control {
                 "The release date of {count} updates is not known, so it cannot be told whether they are in time (such as {id})",
             ),
         ),
+        windows_build::BUILD_LATE,
+        windows_build::SOURCES_DISAGREE,
+        windows_build::BUILD_UNKNOWN,
+        windows_build::BUILD_TABLE_STALE,
+        windows_build::BUILD_AMBIGUOUS,
         super::METADATA_UNKNOWN,
         super::METADATA_OLD,
     ],
@@ -67,8 +76,13 @@ fn evaluate(ctx: &Context<'_>) -> Verdict {
 }
 
 fn judge(rule: &mut Rule<'_>) -> Ruling {
-    let seen = rule.seen::<Updates>()?;
     let zone = time_zone(rule.ctx.policy)?;
+    let build = windows_build::opinion(rule, &zone);
+    let seen = match (rule.seen::<Updates>(), &build) {
+        (Ok(seen), _) => seen,
+        (Err(_), Some(Ok(Opinion::Late(late)))) => return Ok(Decision::Fail(late.clone())),
+        (Err(unknown), _) => return Err(unknown),
+    };
     let patch = &rule.ctx.policy.patch;
     let listed = rule.ctx.inventory.held(FactKind::Updates).map(|h| h.record.collected_at);
     let ages: Vec<(usize, &PendingUpdate, UpdateAge)> = seen
@@ -83,6 +97,9 @@ fn judge(rule: &mut Rule<'_>) -> Ruling {
     if let Some(late) = late(rule, &ages) {
         return Ok(Decision::Fail(late));
     }
+    if let Some(Ok(Opinion::Late(late))) = &build {
+        return Ok(Decision::Fail(late.clone()));
+    }
     for (_, _, age) in &ages {
         match age.standing {
             Standing::InTime(until) => rule.until(Some(until)),
@@ -90,7 +107,11 @@ fn judge(rule: &mut Rule<'_>) -> Ruling {
             Standing::Late => {}
         }
     }
-    in_time(rule, seen.gap, &ages)
+    let passed = in_time(rule, seen.gap, &ages)?;
+    if let Some(build) = build {
+        windows_build::agree(rule, &build?, &seen.value.pending)?;
+    }
+    Ok(passed)
 }
 
 /// Which are surely too late, the longest open first.
@@ -158,9 +179,11 @@ fn cite_update(rule: &mut Rule<'_>, index: usize, update: &PendingUpdate, age: &
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::collected::Status;
+    use crate::catalog::builds::BuildCatalog;
+    use crate::collected::{SourceState, Status};
     use crate::control::fixture::{World, at, table};
     use crate::control::{Replaced, Sighting, update_key};
+    use crate::fact::os::Os;
     use crate::fact::updates::UpdatesObserved;
     use crate::finding::Outcome::{Fail, Pass, Unknown};
 
@@ -364,6 +387,126 @@ mod tests {
                 ),
             ],
         );
+    }
+
+    /// A Windows 10 with this build, its updates listed by the service.
+    fn windows(world: &mut World, build: &str) {
+        world.edit::<Os>(|os| {
+            os.family = "windows".into();
+            os.id = "windows".into();
+            os.build = Some(build.into());
+            os.installation_type = Some("Client".into());
+        });
+        world.edit::<Updates>(|u| u.sources = vec![SourceState::known("windows_update:search", 0)]);
+    }
+
+    /// The cumulative update of a build, as the service lists it.
+    fn cumulative(world: &mut World, kb: &str, released: &str) {
+        pending(world, Some(released));
+        world.edit::<Updates>(|u| {
+            u.pending[0].id = kb.into();
+            u.pending[0].class = Some("os".into());
+        });
+    }
+
+    #[test]
+    fn windows_passes_only_where_the_list_and_the_build_agree() {
+        table(
+            &CONTROL,
+            &[
+                ("nothing listed and the newest build", |w| windows(w, "19045.7846"), Pass, "none_open"),
+                (
+                    "nothing listed, the build is months behind",
+                    |w| windows(w, "19045.7548"),
+                    Fail,
+                    "build_late",
+                ),
+                (
+                    "no list at all, the build is behind",
+                    |w| {
+                        windows(w, "19045.3803");
+                        w.degrade(FactKind::Updates, Status::Unsupported);
+                    },
+                    Fail,
+                    "build_late",
+                ),
+                (
+                    "no list at all, the build is current",
+                    |w| {
+                        windows(w, "19045.7846");
+                        w.degrade(FactKind::Updates, Status::Unsupported);
+                    },
+                    Unknown,
+                    "fact_unsupported",
+                ),
+                (
+                    "nothing listed, though the release of this month is missing",
+                    |w| windows(w, "19045.7807"),
+                    Unknown,
+                    "sources_disagree",
+                ),
+                (
+                    "the release of this month is missing and listed",
+                    |w| {
+                        windows(w, "19045.7807");
+                        cumulative(w, "KB5099999", "2026-11-10T18:00:00Z");
+                    },
+                    Pass,
+                    "in_time",
+                ),
+                (
+                    "listed as pending, though the build has it",
+                    |w| {
+                        windows(w, "19045.7846");
+                        cumulative(w, "KB5099539", "2026-11-10T18:00:00Z");
+                    },
+                    Unknown,
+                    "sources_disagree",
+                ),
+                ("a build nobody knows", |w| windows(w, "99999.1"), Unknown, "build_unknown"),
+                ("no build", |w| windows(w, ""), Unknown, "build_unknown"),
+                (
+                    "a table that ended long ago",
+                    |w| {
+                        windows(w, "19045.7846");
+                        for line in &mut w.catalog.builds.builds {
+                            line.as_of = "2026-10-01".parse().unwrap();
+                        }
+                    },
+                    Unknown,
+                    "build_table_stale",
+                ),
+                (
+                    "no table",
+                    |w| {
+                        windows(w, "19045.7846");
+                        w.catalog.builds = BuildCatalog::default();
+                    },
+                    Unknown,
+                    "build_unknown",
+                ),
+                (
+                    "the build is not collected",
+                    |w| {
+                        windows(w, "19045.7846");
+                        w.degrade(FactKind::Os, Status::Denied);
+                    },
+                    Unknown,
+                    "fact_denied",
+                ),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_current_build_holds_until_the_next_release_could_be_late() {
+        let mut world = World::good();
+        windows(&mut world, "19045.7846");
+        world.policy.freshness.update_metadata_days = 90;
+        world.policy.freshness.max_age_h = 24 * 90;
+        let until = world.judge(&CONTROL).valid_until;
+        // Released on 8 December in Redmond, the 9th in Tokyo; the 14th day after is the 23rd.
+        assert_eq!(until, Some(at("2026-12-23T15:00:00Z")));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Security updates install by themselves (4-4-4-1: "where possible").
+//! Security updates install by themselves (4-4-4-1: "where possible"), and no policy holds them back beyond
+//! the days of 4-4-4-2.
 
 use crate::control::rule::{Decision, Rule, Ruling, pass};
 use crate::control::sentence::setting_unknown;
@@ -10,7 +11,7 @@ use crate::text::Text;
 
 pub static CONTROL: Control = Control {
     id: "patch.automatic_update",
-    version: 1,
+    version: 2,
     criteria: &["4-4-4-1"],
     title: Text::new("自動更新が有効である", "Automatic update is on"),
     severity: Severity::Medium,
@@ -27,6 +28,13 @@ pub static CONTROL: Control = Control {
             Text::new(
                 "自動更新が有効ではありません(現在の状態: {state})",
                 "Automatic update is not on (it is: {state})",
+            ),
+        ),
+        (
+            "deferred",
+            Text::new(
+                "品質更新プログラムを{deferral}日延期する設定のため、{days}日以内の適用(4-4-4-2)を守れません",
+                "A policy defers quality updates by {deferral} days, so they cannot be applied within {days} days (4-4-4-2)",
             ),
         ),
         (
@@ -63,6 +71,12 @@ fn judge(rule: &mut Rule<'_>) -> Ruling {
         rule.cite(FactKind::UpdateSettings, "/paused_until", until.to_string());
         rule.until(Some(until));
         return Ok(Decision::Fail(Message::new("paused").with("until", rule.local(until))));
+    }
+    let days = rule.ctx.policy.patch.days;
+    if let Some(deferral) = settings.deferral_days.filter(|deferral| *deferral > days) {
+        rule.cite(FactKind::UpdateSettings, "/deferral_days", deferral);
+        rule.cite_policy("/patch/days", days);
+        return Ok(Decision::Fail(Message::new("deferred").with("deferral", deferral).with("days", days)));
     }
     match settings.automatic.as_deref() {
         Some("on") => pass("on"),
@@ -107,6 +121,18 @@ mod tests {
                     |w| w.edit::<UpdateSettings>(|s| s.paused_until = Some(at("2026-11-30T00:00:00Z"))),
                     Fail,
                     "paused",
+                ),
+                (
+                    "deferred beyond the days by design",
+                    |w| w.edit::<UpdateSettings>(|s| s.deferral_days = Some(15)),
+                    Fail,
+                    "deferred",
+                ),
+                (
+                    "deferred within the days",
+                    |w| w.edit::<UpdateSettings>(|s| s.deferral_days = Some(14)),
+                    Pass,
+                    "on",
                 ),
                 (
                     "a pause that is over",

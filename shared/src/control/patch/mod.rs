@@ -7,6 +7,7 @@ pub(super) mod history_recorded;
 pub(super) mod metadata_fresh;
 pub(super) mod restart_not_pending;
 pub(super) mod supported_os;
+mod windows_build;
 
 use jiff::Timestamp;
 
