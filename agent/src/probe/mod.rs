@@ -6,6 +6,7 @@ pub mod autorun;
 pub mod backups;
 pub mod credential_policy;
 pub mod dconf;
+pub mod decode;
 pub mod firewall;
 #[cfg(test)]
 mod fixture;

@@ -45,6 +45,15 @@ pub struct RemovableDevice {
     pub first_seen: Option<Seen>,
     /// Users that mounted it, where kept.
     pub users: Vec<String>,
+    /// Drive letters it is known to have had last (Windows).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub drives: Vec<String>,
+    /// Latest installation of its driver (Windows), with source and confidence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub installed: Option<Seen>,
+    /// Which sources know it, where several are joined (Windows).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub traces: Vec<String>,
 }
 
 /// A time with where it comes from and how sure it is.

@@ -2,9 +2,13 @@
 //!
 //! Counts and times only: no file names, no contents. How far back a log reaches stands in its source.
 
+pub mod instance;
+pub mod join;
 pub mod kernel_log;
+pub mod layout;
 mod linux;
 mod macos;
+pub mod setupapi;
 pub mod sysfs;
 #[cfg(target_os = "linux")]
 pub mod watch;
