@@ -112,6 +112,17 @@ impl OutcomeCounts {
             Outcome::NotApplicable => self.not_applicable += count,
         }
     }
+
+    /// One of what was counted as `stored` is not known to hold any more.
+    pub fn lapse(&mut self, stored: Outcome) {
+        let counted = match stored {
+            Outcome::Pass => &mut self.pass,
+            Outcome::NotApplicable => &mut self.not_applicable,
+            Outcome::Fail | Outcome::Unknown => return,
+        };
+        *counted = counted.saturating_sub(1);
+        self.unknown += 1;
+    }
 }
 
 /// A host in lists.

@@ -42,7 +42,7 @@ impl Standing {
     async fn compute(store: &Store, org: i64) -> Result<Self> {
         let (started, at) = (Instant::now(), Timestamp::now());
         let criteria = store.criteria(org, at).await?;
-        let controls = store.control_counts(org).await?;
+        let controls = store.control_counts(org, at).await?;
         let coverage = store.coverage(org, at).await?;
         Ok(Self { at, criteria, controls, coverage, started, cost: started.elapsed() })
     }

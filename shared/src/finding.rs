@@ -158,3 +158,70 @@ pub struct Finding {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<Timestamp>,
 }
+
+/// Code of the message of what nobody has judged since it stopped being certain.
+pub const NOT_JUDGED: &str = "not_judged";
+
+impl Finding {
+    /// What it says at `now`. A `pass` or `not_applicable` whose validity has ended, or whose host has been
+    /// due for too long (`overdue`), is no longer known to hold, whatever is stored.
+    #[must_use]
+    pub fn as_of(mut self, now: Timestamp, judged_at: Timestamp, overdue: bool) -> Self {
+        self.last_seen = judged_at;
+        let holds = matches!(self.verdict.outcome, Outcome::Pass | Outcome::NotApplicable);
+        let ended = self.verdict.valid_until.filter(|until| *until < now);
+        if holds && (overdue || ended.is_some()) {
+            let judged = judged_at.strftime("%Y-%m-%dT%H:%M:%SZ");
+            self.first_seen = ended.unwrap_or(now).max(self.first_seen);
+            self.verdict.outcome = Outcome::Unknown;
+            self.verdict.message = Message::new(NOT_JUDGED).with("judged_at", judged);
+        }
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn finding(outcome: Outcome, valid_until: Option<&str>) -> Finding {
+        Finding {
+            control: "a.b".into(),
+            control_version: 1,
+            criteria: vec![],
+            verdict: Verdict {
+                outcome,
+                message: Message::new("said"),
+                evidence: vec![],
+                valid_until: valid_until.map(at),
+            },
+            first_seen: at("2026-11-01T00:00:00Z"),
+            last_seen: at("2026-11-01T00:00:00Z"),
+            resolved_at: None,
+        }
+    }
+
+    #[test]
+    fn what_passed_is_unknown_after_its_validity_and_what_fails_still_fails() {
+        let (judged, end) = (at("2026-11-02T00:00:00Z"), "2026-11-03T00:00:00Z");
+        for (outcome, until, now, overdue, expected) in [
+            (Outcome::Pass, Some(end), end, false, Outcome::Pass),
+            (Outcome::Pass, Some(end), "2026-11-03T00:00:00.001Z", false, Outcome::Unknown),
+            (Outcome::NotApplicable, Some(end), "2026-11-04T00:00:00Z", false, Outcome::Unknown),
+            (Outcome::Pass, None, "2027-11-04T00:00:00Z", false, Outcome::Pass),
+            (Outcome::Pass, None, "2026-11-02T12:00:00Z", true, Outcome::Unknown),
+            (Outcome::Fail, Some(end), "2026-11-04T00:00:00Z", true, Outcome::Fail),
+            (Outcome::Unknown, Some(end), "2026-11-04T00:00:00Z", true, Outcome::Unknown),
+        ] {
+            let shown = finding(outcome, until).as_of(at(now), judged, overdue);
+            assert_eq!(shown.verdict.outcome, expected, "{outcome:?} {until:?} {now} {overdue}");
+            let lapsed = expected != outcome;
+            assert_eq!(shown.verdict.message.code == NOT_JUDGED, lapsed);
+            assert_eq!(shown.last_seen, judged);
+        }
+    }
+}

@@ -52,7 +52,7 @@ impl Criteria {
         };
         let host = common::host(&store, &org, name).await?;
         let results = self.shown(store.host_criteria(host.at, now).await?);
-        let findings = store.findings(host.at).await?;
+        let findings = store.findings(host.at, now).await?;
         if self.format == Format::Json {
             return output::json(&json!({
                 "host": {"id": host.id, "hostname": host.hostname, "state": host.state,

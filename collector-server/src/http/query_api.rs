@@ -118,7 +118,7 @@ pub(super) async fn host(
     let row = state.store.host_row(caller.org, &id, Timestamp::now()).await?;
     Ok(Json(HostDetail {
         host: row.ok_or_else(|| ApiError::new(Code::NotFound))?,
-        findings: state.store.findings(found.at).await?,
+        findings: state.store.findings(found.at, Timestamp::now()).await?,
         facts: state.store.inventory(found.at, None).await?,
     }))
 }
@@ -204,7 +204,7 @@ pub(super) async fn findings(
         .map(str::to_owned)
         .collect();
     let limit = filter.limit.unwrap_or(MAX_PAGE).clamp(1, 10_000);
-    Ok(Json(state.store.control_findings(caller.org, controls, limit).await?))
+    Ok(Json(state.store.control_findings(caller.org, controls, limit, Timestamp::now()).await?))
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]

@@ -15,7 +15,7 @@ use tenken_shared::ids::Digest;
 use super::db::params;
 use super::due::{self, Due};
 use super::host::HostRef;
-use super::{Result, Row, Store, StoreError, Tx, answer, policy};
+use super::{Result, Row, Store, StoreError, Tx, answer, lapse, policy};
 
 /// Hosts are judged at least this often, whatever their findings say.
 pub const SAFETY_NET: SignedDuration = SignedDuration::from_hours(24);
@@ -35,6 +35,8 @@ pub struct Kept {
     pub findings: Vec<Finding>,
     /// What earlier inventories showed.
     pub history: History,
+    policy_version: i64,
+    catalog_version: i64,
     bytes: Vec<u8>,
     history_bytes: Vec<u8>,
     pinned: bool,
@@ -80,13 +82,16 @@ fn read_kept(row: &Row) -> Result<Kept> {
         bytes,
         history_bytes,
         pinned: row.flag(5)?,
+        policy_version: row.int(6)?,
+        catalog_version: row.int(7)?,
     })
 }
 
 /// The last judgement of a host.
 pub fn kept(tx: &mut (dyn Tx + '_), at: HostRef) -> Result<Option<Kept>> {
     tx.one(
-        "select recorded_from, judged_at, digest, bytes, history, pinned from judgement \
+        "select recorded_from, judged_at, digest, bytes, history, pinned, policy_version, catalog_version \
+         from judgement \
          where org_id = ?1 and host_id = ?2",
         params![at.org, at.host],
         read_kept,
@@ -182,7 +187,9 @@ pub fn write(tx: &mut (dyn Tx + '_), judgement: &Judgement) -> Result<bool> {
     });
     let (_, history) = pack(&judgement.history)?;
     if changed || renewed {
-        replace(tx, judgement, before.as_ref(), &findings, &history)?;
+        let stamp =
+            Stamp { judged_at: now, policy: judgement.policy_version, catalog: judgement.catalog_version };
+        replace(tx, at, stamp, before.as_ref(), &findings, &history, now)?;
     } else {
         touch(tx, judgement, before.as_ref(), &history)?;
     }
@@ -208,14 +215,37 @@ fn touch(tx: &mut (dyn Tx + '_), judgement: &Judgement, before: Option<&Kept>, h
     Ok(())
 }
 
+/// Writes other findings than were judged, because those hold no more. Nobody judged: when and by what
+/// the host was judged last stays as it is.
+pub(super) fn restate(
+    tx: &mut (dyn Tx + '_),
+    at: HostRef,
+    kept: &Kept,
+    findings: &[Finding],
+    now: Timestamp,
+) -> Result<()> {
+    let stamp =
+        Stamp { judged_at: kept.judged_at, policy: kept.policy_version, catalog: kept.catalog_version };
+    replace(tx, at, stamp, Some(kept), findings, &kept.history_bytes, now)
+}
+
+/// When and by what a host was judged.
+#[derive(Debug, Clone, Copy)]
+struct Stamp {
+    judged_at: Timestamp,
+    policy: i64,
+    catalog: i64,
+}
+
 fn replace(
     tx: &mut (dyn Tx + '_),
-    judgement: &Judgement,
+    at: HostRef,
+    stamp: Stamp,
     before: Option<&Kept>,
     findings: &[Finding],
     history: &[u8],
+    now: Timestamp,
 ) -> Result<()> {
-    let (at, now) = (judgement.due.at, judgement.now);
     if let Some(old) = before.filter(|b| b.pinned) {
         tx.execute(
             "insert into judgement_past (org_id, host_id, recorded_from, recorded_to, digest, bytes) \
@@ -239,9 +269,9 @@ fn replace(
             at.org,
             at.host,
             from,
-            now,
-            judgement.policy_version,
-            judgement.catalog_version,
+            stamp.judged_at,
+            stamp.policy,
+            stamp.catalog,
             &digest,
             &bytes,
             history
@@ -352,15 +382,20 @@ pub struct HostOutcomes {
     pub outcomes: BTreeMap<String, Outcome>,
 }
 
-/// Outcomes of every confirmed host, by host number; and since when the host has been silent too long.
+/// Before which moment a last report means silence.
+fn silent_before(tx: &mut (dyn Tx + '_), org: i64, now: Timestamp) -> Result<Timestamp> {
+    let days = policy::current(tx, org)?.policy.freshness.silent_after_days;
+    let span = SignedDuration::from_hours(24 * i64::from(days));
+    Ok(now.checked_sub(span).unwrap_or(Timestamp::UNIX_EPOCH))
+}
+
+/// Outcomes of every confirmed host as they read at `now`, by host number; and since when the host has been silent too long.
 pub(super) fn outcomes(
     tx: &mut (dyn Tx + '_),
     org: i64,
     now: Timestamp,
 ) -> Result<BTreeMap<i64, HostOutcomes>> {
-    let days = policy::current(tx, org)?.policy.freshness.silent_after_days;
-    let silent_before =
-        now.checked_sub(SignedDuration::from_hours(24 * i64::from(days))).unwrap_or(Timestamp::UNIX_EPOCH);
+    let silent_before = silent_before(tx, org, now)?;
     let mut hosts: BTreeMap<i64, HostOutcomes> = tx
         .rows(
             "select h.host_id, h.uid, h.hostname, h.group_name, coalesce(c.last_report_at, 0) from host h \
@@ -390,6 +425,11 @@ pub(super) fn outcomes(
             Ok(())
         },
     )?;
+    for lapsed in lapse::all(tx, org, now)? {
+        if let Some(host) = hosts.get_mut(&lapsed.host) {
+            host.outcomes.insert(lapsed.control, Outcome::Unknown);
+        }
+    }
     Ok(hosts)
 }
 
@@ -432,15 +472,10 @@ pub(super) fn borrow(host: &HostOutcomes) -> HostVerdicts<'_> {
 }
 
 impl Store {
-    /// The findings of a host with evidence, in the order of the controls; empty before its first
-    /// judgement.
-    pub async fn findings(&self, at: HostRef) -> Result<Vec<Finding>> {
-        self.read(move |tx| {
-            let Some(kept) = kept(tx, at)? else { return Ok(vec![]) };
-            let judged_at = kept.judged_at;
-            Ok(kept.findings.into_iter().map(|f| Finding { last_seen: judged_at, ..f }).collect())
-        })
-        .await
+    /// The findings of a host with evidence as they read at `now`, in the order of the controls; empty
+    /// before its first judgement.
+    pub async fn findings(&self, at: HostRef, now: Timestamp) -> Result<Vec<Finding>> {
+        self.read(move |tx| lapse::findings(tx, at, now)).await
     }
 
     /// When a host was judged last.
@@ -486,12 +521,13 @@ impl Store {
         self.read(move |tx| {
             let host =
                 super::host::get(tx, at)?.ok_or_else(|| StoreError::NotFound(format!("host {}", at.host)))?;
-            let findings = kept(tx, at)?.map(|k| k.findings).unwrap_or_default();
+            let findings = lapse::findings(tx, at, now)?;
+            let silent_before = silent_before(tx, at.org, now)?;
             let verdicts = HostVerdicts {
                 id: host.id.as_str(),
                 name: &host.hostname,
                 group: host.group.as_deref(),
-                silent: false,
+                silent: host.last_report_at.is_none_or(|last| last < silent_before),
                 outcomes: findings.iter().map(|f| (f.control.as_str(), f.verdict.outcome)).collect(),
             };
             let exceptions = answer::exceptions(tx, at.org)?;

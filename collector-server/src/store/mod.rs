@@ -17,6 +17,7 @@ pub mod fact;
 pub mod host;
 pub mod judgement;
 pub mod key;
+mod lapse;
 pub mod ledger;
 pub mod migration;
 pub mod policy;

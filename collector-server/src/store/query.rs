@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use tenken_shared::finding::Outcome;
 
 use super::db::{Param, params};
-use super::{Result, Row, Store, Tx};
+use super::{Result, Row, Store, Tx, lapse};
 use crate::query::{
     ControlCounts, CoverageCounts, Cursor, FactCoverage, HostFilter, HostFinding, HostRow, HostSort,
     OutcomeCounts, Page, SnapshotRow, TitleHost, TitlePage, TitleRow,
@@ -76,7 +76,7 @@ fn contains(text: &str) -> String {
     format!("%{escaped}%")
 }
 
-fn conditions(org: i64, filter: &HostFilter, silent_before: i64) -> Where {
+fn conditions(org: i64, filter: &HostFilter, silent_before: i64, now: Timestamp) -> Where {
     let mut place = Where::new(org);
     if let Some(text) = HostFilter::chosen(&filter.text) {
         let condition = "(lower(h.hostname) like {} escape '\\' or lower(h.uid) like {} escape '\\'
@@ -96,10 +96,11 @@ fn conditions(org: i64, filter: &HostFilter, silent_before: i64) -> Where {
     if let Some(outcome) = HostFilter::chosen(&filter.outcome) {
         let control = HostFilter::chosen(&filter.control).map(|c| place.bind(Owned::Text(c.to_owned())));
         let by_control = control.map_or_else(String::new, |p| format!("and f.control = {p}"));
+        let shown = lapse::outcome(&place.bind(Owned::Int(now.as_millisecond())));
         place.and(
             &format!(
-                "exists (select 1 from finding f where f.org_id = h.org_id and f.host_id = h.host_id
-                 and f.outcome = {{}} {by_control})"
+                "exists (select 1 from finding f left join due d on d.org_id = f.org_id and d.host_id = f.host_id
+                 where f.org_id = h.org_id and f.host_id = h.host_id and {shown} = {{}} {by_control})"
             ),
             Owned::Text(outcome.to_owned()),
         );
@@ -155,7 +156,7 @@ fn host_page(
     now: Timestamp,
 ) -> Result<Page<HostRow>> {
     let silent_before = silent_before(tx, org, now)?;
-    let mut place = conditions(org, filter, silent_before);
+    let mut place = conditions(org, filter, silent_before, now);
     let count = format!("select count(*) {FROM} where {}", place.sql);
     let total = tx.one(&count, &place.params(), |row| row.int(0))?.unwrap_or_default();
     let key = sort_key(filter.sort);
@@ -176,21 +177,29 @@ fn host_page(
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
     let next = more.then(|| rows.last().map(|(cursor, _)| cursor.to_text())).flatten();
-    count_findings(tx, org, &mut rows)?;
+    count_findings(tx, org, &mut rows, now)?;
     let items = rows.into_iter().map(|(_, host)| host).collect();
     Ok(Page { items, total: u64::try_from(total).unwrap_or_default(), next })
 }
 
-fn count_findings(tx: &mut (dyn Tx + '_), org: i64, rows: &mut [(Cursor, HostRow)]) -> Result<()> {
+fn count_findings(
+    tx: &mut (dyn Tx + '_),
+    org: i64,
+    rows: &mut [(Cursor, HostRow)],
+    now: Timestamp,
+) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
     let numbers: Vec<String> = rows.iter().map(|(cursor, _)| cursor.number.to_string()).collect();
     let sql = format!(
-        "select host_id, outcome, count(*) from finding where org_id = ?1 and host_id in ({}) group by host_id, outcome",
+        "select f.host_id, {}, count(*) from finding f
+         left join due d on d.org_id = f.org_id and d.host_id = f.host_id
+         where f.org_id = ?1 and f.host_id in ({}) group by 1, 2",
+        lapse::outcome("?2"),
         numbers.join(", ")
     );
-    let counts = tx.rows(&sql, params![org], |row| {
+    let counts = tx.rows(&sql, params![org, now], |row| {
         Ok((row.int(0)?, row.parse::<Outcome>(1)?, u64::try_from(row.int(2)?).unwrap_or_default()))
     })?;
     for (number, outcome, count) in counts {
@@ -227,7 +236,7 @@ impl Store {
             let found = tx.one(&sql, params![org, &id], |row| host_row(row, silent_before))?;
             let Some((number, host)) = found else { return Ok(None) };
             let mut rows = [(Cursor { key: String::new(), number }, host)];
-            count_findings(tx, org, &mut rows)?;
+            count_findings(tx, org, &mut rows, now)?;
             let [(_, host)] = rows;
             Ok(Some(host))
         })
@@ -287,8 +296,8 @@ impl Store {
         .await
     }
 
-    /// Confirmed hosts by control and outcome.
-    pub async fn control_counts(&self, org: i64) -> Result<Vec<ControlCounts>> {
+    /// Confirmed hosts by control and outcome, as outcomes read at `now`.
+    pub async fn control_counts(&self, org: i64, now: Timestamp) -> Result<Vec<ControlCounts>> {
         self.read(move |tx| {
             let rows = tx.rows(
                 "select f.control, f.outcome, count(*) from finding f
@@ -309,21 +318,33 @@ impl Store {
                     last.hosts.add(outcome, count);
                 }
             }
+            for lapsed in lapse::all(tx, org, now)? {
+                if let Some(counts) = all.iter_mut().find(|c| c.control == lapsed.control) {
+                    counts.hosts.lapse(lapsed.stored);
+                }
+            }
             Ok(all)
         })
         .await
     }
 
-    /// Findings of some controls over confirmed hosts, what fails first; at most `limit`.
+    /// Findings of some controls over confirmed hosts as they read at `now`, what fails first; at most
+    /// `limit`.
     pub async fn control_findings(
         &self,
         org: i64,
         controls: Vec<String>,
         limit: u32,
+        now: Timestamp,
     ) -> Result<Vec<HostFinding>> {
         // Read along the index, outcome by outcome: what is shown is few of many rows.
-        const WORST_FIRST: [Outcome; 4] =
-            [Outcome::Fail, Outcome::Unknown, Outcome::Pass, Outcome::NotApplicable];
+        const WORST_FIRST: [(Outcome, Shown); 5] = [
+            (Outcome::Fail, Shown::Stored),
+            (Outcome::Unknown, Shown::Stored),
+            (Outcome::Unknown, Shown::Lapsed),
+            (Outcome::Pass, Shown::Stored),
+            (Outcome::NotApplicable, Shown::Stored),
+        ];
         let limit = limit as usize;
         self.read(move |tx| {
             let chosen = match controls.is_empty() {
@@ -331,12 +352,16 @@ impl Store {
                 false => controls.clone(),
             };
             let mut all = Vec::new();
-            for outcome in WORST_FIRST {
+            for (outcome, shown) in WORST_FIRST {
                 for control in &chosen {
                     if all.len() >= limit {
                         return Ok(all);
                     }
-                    all.extend(findings_of(tx, org, control, outcome, limit - all.len())?);
+                    let left = limit - all.len();
+                    all.extend(match shown {
+                        Shown::Stored => findings_of(tx, org, control, outcome, left, now)?,
+                        Shown::Lapsed => lapsed_of(tx, org, control, left, now)?,
+                    });
                 }
             }
             Ok(all)
@@ -345,33 +370,79 @@ impl Store {
     }
 }
 
-/// Findings of one control and outcome over confirmed hosts, by the host's number.
+/// Where the outcome to show comes from.
+#[derive(Clone, Copy)]
+enum Shown {
+    /// As stored.
+    Stored,
+    /// Stored as something that holds no more.
+    Lapsed,
+}
+
+const FINDING_COLUMNS: &str =
+    "h.uid, h.hostname, f.message, f.first_seen, coalesce(j.judged_at, f.last_seen), f.valid_until";
+
+/// Findings of one control that are stored and read as one outcome, over confirmed hosts, by the host's
+/// number.
 fn findings_of(
     tx: &mut (dyn Tx + '_),
     org: i64,
     control: &str,
     outcome: Outcome,
     limit: usize,
+    now: Timestamp,
 ) -> Result<Vec<HostFinding>> {
-    tx.rows(
-        "select h.uid, h.hostname, f.message, f.first_seen, coalesce(j.judged_at, f.last_seen)
-         from finding f join host h on h.org_id = f.org_id and h.host_id = f.host_id
+    let sql = format!(
+        "select {FINDING_COLUMNS} from finding f
+         join host h on h.org_id = f.org_id and h.host_id = f.host_id
          left join judgement j on j.org_id = f.org_id and j.host_id = f.host_id
+         left join due d on d.org_id = f.org_id and d.host_id = f.host_id
          where f.org_id = ?1 and f.control = ?2 and f.outcome = ?3 and h.state = 'confirmed'
-         order by f.host_id limit ?4",
-        params![org, control, outcome.as_str(), i64::try_from(limit).unwrap_or(i64::MAX)],
-        |row| {
-            Ok(HostFinding {
-                host: row.text(0)?.to_owned(),
-                host_name: row.text(1)?.to_owned(),
-                control: control.to_owned(),
-                outcome,
-                message: row.json(2)?,
-                first_seen: row.time(3)?,
-                last_seen: row.time(4)?,
-            })
-        },
-    )
+         and not {} order by f.host_id limit ?5",
+        lapse::condition("?4")
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    tx.rows(&sql, params![org, control, outcome.as_str(), now, limit], |row| {
+        host_finding(row, control, outcome)
+    })
+}
+
+/// Findings of one control whose stored outcome holds no more.
+fn lapsed_of(
+    tx: &mut (dyn Tx + '_),
+    org: i64,
+    control: &str,
+    limit: usize,
+    now: Timestamp,
+) -> Result<Vec<HostFinding>> {
+    let sql = format!(
+        "select {FINDING_COLUMNS} from host h
+         left join due d on d.org_id = h.org_id and d.host_id = h.host_id
+         join finding f on f.org_id = h.org_id and f.host_id = h.host_id and f.control = ?2
+         left join judgement j on j.org_id = f.org_id and j.host_id = f.host_id
+         where h.org_id = ?1 and h.state = 'confirmed' and coalesce(d.due_at, 0) < ?3
+         and {} order by f.host_id limit ?4",
+        lapse::condition("?3")
+    );
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    tx.rows(&sql, params![org, control, now, limit], |row| {
+        let stored = host_finding(row, control, Outcome::Unknown)?;
+        let message = lapse::not_judged(stored.last_seen);
+        let first_seen = row.opt_time(5)?.filter(|end| *end < now).unwrap_or(now).max(stored.first_seen);
+        Ok(HostFinding { message, first_seen, ..stored })
+    })
+}
+
+fn host_finding(row: &Row, control: &str, outcome: Outcome) -> Result<HostFinding> {
+    Ok(HostFinding {
+        host: row.text(0)?.to_owned(),
+        host_name: row.text(1)?.to_owned(),
+        control: control.to_owned(),
+        outcome,
+        message: row.json(2)?,
+        first_seen: row.time(3)?,
+        last_seen: row.time(4)?,
+    })
 }
 
 impl Store {

@@ -23,7 +23,7 @@ use super::db::{Column, params};
 use super::fact::Moment;
 use super::host::HostRef;
 use super::judgement::{self, borrow, pack, unpack};
-use super::{Result, Row, Store, StoreError, Tx, answer, audit, fact, policy, report};
+use super::{Result, Row, Store, StoreError, Tx, answer, audit, fact, lapse, policy, report};
 
 /// A snapshot to be taken.
 #[derive(Debug, Clone)]
@@ -186,6 +186,7 @@ fn take(tx: &mut (dyn Tx + '_), new: &NewSnapshot, key: &SigningKey) -> Result<S
     )?;
     let number = previous.as_ref().map_or(1, |(n, _)| n + 1);
     let moment = moment(tx, new.org, new.now)?;
+    lapse::settle(tx, new.org, moment.recorded)?;
     let state = state(tx, new, moment.recorded)?;
     let rows = host_rows(tx, new.org)?;
     let mut leaves = state.leaves().map_err(failed)?;

@@ -226,7 +226,7 @@ pub(super) async fn one(
     let row = state.store.host_row(caller.org, &id, Timestamp::now()).await.map_err(|e| wrong(e.into()))?;
     let row = row.ok_or_else(|| wrong(ApiError::new(Code::NotFound)))?;
     let inventory = state.store.inventory(host.at, None).await.map_err(|e| wrong(e.into()))?;
-    let mut findings = state.store.findings(host.at).await.map_err(|e| wrong(e.into()))?;
+    let mut findings = state.store.findings(host.at, Timestamp::now()).await.map_err(|e| wrong(e.into()))?;
     findings.sort_by_key(|f| (order(f.verdict.outcome), f.control.clone()));
     let actions = match host.state {
         HostState::Pending => vec![("confirm", frame.t("管理対象として確認する", "Confirm as ours"))],

@@ -237,7 +237,11 @@ pub(super) async fn criterion(
         Vec::new()
     } else {
         let ids = result.controls.clone();
-        state.store.control_findings(caller.org, ids, MAX_ROWS + 1).await.map_err(|e| wrong(e.into()))?
+        state
+            .store
+            .control_findings(caller.org, ids, MAX_ROWS + 1, Timestamp::now())
+            .await
+            .map_err(|e| wrong(e.into()))?
     };
     let exceptions = state.store.exceptions(caller.org).await.map_err(|e| wrong(e.into()))?;
     let truncated = findings.len() > MAX_ROWS as usize;

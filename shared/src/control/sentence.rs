@@ -6,6 +6,13 @@ use crate::text::{Lang, Text};
 
 static COMMON: &[(&str, Text)] = &[
     (
+        crate::finding::NOT_JUDGED,
+        Text::new(
+            "{judged_at}を最後に判定されておらず、前回の結果の有効期限が過ぎているため不明です",
+            "Not judged since {judged_at}, and that result no longer holds by itself",
+        ),
+    ),
+    (
         "fact_partial",
         Text::new(
             "「{kind}」の一部が収集できていないため判定できません(理由: {reason})",

@@ -59,7 +59,7 @@ fn inner_prefix() -> Result<String, SandboxError> {
 
 fn make_views(connection: &Connection, prefix: &str, org: i64) -> Result<(), SandboxError> {
     for view in view::ALL {
-        let text = view.sqlite(org);
+        let text = view.sqlite(org, jiff::Timestamp::now());
         let name = view.name;
         connection
             .execute_batch(&format!(
