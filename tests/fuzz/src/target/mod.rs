@@ -1,7 +1,11 @@
 //! The list of targets.
 
+mod account;
 mod apt;
 mod backup;
+mod collector;
+mod history;
+mod machine;
 mod package;
 mod posture;
 mod wire;
@@ -9,8 +13,17 @@ mod wire;
 use crate::Target;
 
 /// Every target, by subject.
-const GROUPS: &[&[Target]] =
-    &[wire::TARGETS, package::TARGETS, apt::TARGETS, backup::TARGETS, posture::TARGETS];
+const GROUPS: &[&[Target]] = &[
+    wire::TARGETS,
+    collector::TARGETS,
+    package::TARGETS,
+    apt::TARGETS,
+    history::TARGETS,
+    machine::TARGETS,
+    account::TARGETS,
+    backup::TARGETS,
+    posture::TARGETS,
+];
 
 /// Every target.
 pub fn all() -> impl Iterator<Item = &'static Target> {

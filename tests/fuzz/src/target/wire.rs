@@ -67,7 +67,7 @@ fn policy(data: &[u8]) {
 }
 
 const MANIFEST: &str = r#"{"version":1,"seq":2,"prev":"RBNvP1WzZ4oRRq0W9-hknpT7T8If536DEMBg9hyq_4o","root":"RBNvP1WzZ4oRRq0W9-hknpT7T8If536DEMBg9hyq_4o","created_at":1795000000000,"confirmed_at":1795000000000,"confirmed":{"os":1795000000000},"base":1,"changed":[{"kind":"os","digest":"RBNvP1WzZ4oRRq0W9-hknpT7T8If536DEMBg9hyq_4o","collected_at":1795000000000}],"gone":["autorun"],"print":"AAAAAAAAAAAAAAAAAAAAAA","resync":{"cause":"resync","head_seq":1},"dropped":{"from_seq":1,"to_seq":2,"reports":1,"events":0,"digest":"RBNvP1WzZ4oRRq0W9-hknpT7T8If536DEMBg9hyq_4o"},"events":[{"at":1795000000000,"kind":"media.arrived","data":{"vid":"0781"}}]}"#;
-const BODY: &str = r#"{"body":{"items":[{"arch":"amd64","name":"bash","scope":"machine","source":"deb","version":"5.2"}],"sources":[{"count":1,"source":"dpkg:/var/lib/dpkg/status","status":"known"}]},"kind":"software","schema":1,"source":"/var/lib/dpkg/status","status":"known"}"#;
+pub(super) const BODY: &str = r#"{"body":{"items":[{"arch":"amd64","name":"bash","scope":"machine","source":"deb","version":"5.2"}],"sources":[{"count":1,"source":"dpkg:/var/lib/dpkg/status","status":"known"}]},"kind":"software","schema":1,"source":"/var/lib/dpkg/status","status":"known"}"#;
 
 /// A key for seeds; which one does not matter.
 fn signed(purpose: Purpose, payload: &[u8]) -> Vec<Vec<u8>> {
