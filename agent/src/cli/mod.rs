@@ -65,6 +65,12 @@ enum Command {
     RotateKey(rotate_key::Args),
     /// Show the settings in force, or an example file
     Config(config::Args),
+    /// Answer one question of the agent's own on standard output
+    #[command(hide = true, name = crate::sys::child::COMMAND)]
+    Ask {
+        /// Which
+        job: String,
+    },
 }
 
 /// What every command is told.
@@ -112,6 +118,7 @@ fn dispatch(cli: &Cli, context: Context) -> anyhow::Result<ExitCode> {
         Command::Doctor(args) => doctor::run(args, common, context),
         Command::RotateKey(args) => rotate_key::run(args, common, context),
         Command::Config(args) => config::run(args, common),
+        Command::Ask { job } => Ok(crate::sys::child::serve(job)),
     }
 }
 

@@ -99,7 +99,7 @@ fn spawn(command: &Command) -> std::io::Result<Child> {
         .spawn()
 }
 
-fn drain<R: Read + Send + 'static>(pipe: Option<R>, cap: u64) -> std::thread::JoinHandle<Vec<u8>> {
+pub(super) fn drain<R: Read + Send + 'static>(pipe: Option<R>, cap: u64) -> std::thread::JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
         let mut out = Vec::new();
         if let Some(mut pipe) = pipe {
@@ -111,7 +111,7 @@ fn drain<R: Read + Send + 'static>(pipe: Option<R>, cap: u64) -> std::thread::Jo
     })
 }
 
-fn wait(child: &mut Child, timeout: Duration, what: &str) -> Result<Option<i32>, SysError> {
+pub(super) fn wait(child: &mut Child, timeout: Duration, what: &str) -> Result<Option<i32>, SysError> {
     let start = Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {

@@ -6,6 +6,7 @@
 //! command a time limit, an output cap, a fixed locale and a clean environment.
 
 mod answer;
+pub mod child;
 mod command;
 mod error;
 mod file;
@@ -15,11 +16,16 @@ mod journal;
 mod owned;
 mod sqlite;
 mod trace;
+pub mod windows_update;
 mod zone;
 
 #[cfg_attr(unix, path = "live/unix.rs")]
 #[cfg_attr(windows, path = "live/windows.rs")]
 mod live;
+
+#[cfg_attr(not(windows), path = "live/no_update.rs")]
+#[cfg_attr(windows, path = "live/update.rs")]
+mod live_update;
 
 pub use answer::{Space, Uname};
 pub use command::{Command, Output};

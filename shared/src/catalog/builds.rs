@@ -130,9 +130,9 @@ impl BuildLine {
             return Level::Uncovered;
         }
         let has = released.iter().filter(|r| r.ubr <= ubr).map(|r| r.date).max();
-        let mut missing = released.iter().filter(|r| has.is_none_or(|has| r.date > has) && !r.hotpatch);
+        let missing = released.iter().filter(|r| has.is_none_or(|has| r.date > has) && !r.hotpatch);
         let mut ambiguous = None;
-        while let Some(release) = missing.next() {
+        for release in missing {
             if self.decides(release) {
                 return Level::Behind(release);
             }
