@@ -61,6 +61,7 @@ impl Runner {
     /// per kind, in the order of [`FactKind::ALL`]. Blocks; takes at most the time limit per probe.
     pub fn run(&mut self, config: &ProbeConfig, only: Option<&[FactKind]>) -> Vec<Collection> {
         let wanted = |kind: FactKind| only.is_none_or(|only| only.contains(&kind));
+        self.sys.begin_round();
         let mut out: BTreeMap<FactKind, Collection> = BTreeMap::new();
         let (last, first): (Vec<_>, Vec<_>) =
             self.probes.clone().into_iter().partition(|p| p.kinds.contains(&FactKind::Agent));

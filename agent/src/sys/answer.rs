@@ -88,6 +88,8 @@ impl Sys {
             None if name == "uname" => mark(&live::uname().ok()?),
             None if name == "booted_at" => mark(&booted_at().ok()?),
             None if name == "addresses" => mark(&addresses().ok()?),
+            None if name == "processes" => self.processes_now(),
+            Some(("running", name)) => self.running_now(name),
             Some(("space", mount)) => mark(&live::space(mount).ok()?),
             _ => None,
         }

@@ -85,7 +85,7 @@ impl Sys {
     }
 
     /// Reads a pseudo file as text, only the lines that do not change by themselves (of `/proc/cpuinfo`,
-    /// `/proc/meminfo` and `/proc/modules`), so that the answer holds while they do.
+    /// `/proc/meminfo`, `/proc/modules` and `/proc/net`), so that the answer holds while they do.
     pub fn read_still(&self, path: &str) -> Result<String, SysError> {
         let text = self.still_lines(path);
         let text = self.note_error(path, text)?;

@@ -14,6 +14,7 @@ mod file;
 pub mod hotplug;
 mod journal;
 mod owned;
+mod process;
 mod sqlite;
 mod trace;
 pub mod windows_update;
@@ -32,6 +33,7 @@ pub use command::{Command, Output};
 pub use error::SysError;
 pub use file::{Entry, FileKind, Stat};
 pub use journal::{JOURNAL_FOLDERS, KernelLog, KernelMessage};
+pub use process::Process;
 pub use sqlite::Sqlite;
 pub use trace::{Recorder, Trace};
 
@@ -75,6 +77,7 @@ pub struct Sys {
     family: Family,
     now: Option<Timestamp>,
     tracer: trace::Tracer,
+    processes: process::Table,
 }
 
 impl Sys {
@@ -88,15 +91,28 @@ impl Sys {
         } else {
             Family::Linux
         };
-        Self { root: PathBuf::from("/"), live: true, family, now: None, tracer: trace::Tracer::default() }
+        Self {
+            root: PathBuf::from("/"),
+            live: true,
+            family,
+            now: None,
+            tracer: trace::Tracer::default(),
+            processes: process::Table::default(),
+        }
     }
 
     /// A machine whose files lie under `root`; its family is found by what lies there.
     /// Errors: `Absent` if the folder is missing, `Unsupported` if no family can be told.
     pub fn at_root(root: &Path, as_of: Option<Timestamp>) -> Result<Self, SysError> {
         let root = std::fs::canonicalize(root).map_err(|e| SysError::from_io(&root.to_string_lossy(), &e))?;
-        let mut sys =
-            Self { root, live: false, family: Family::Linux, now: as_of, tracer: trace::Tracer::default() };
+        let mut sys = Self {
+            root,
+            live: false,
+            family: Family::Linux,
+            now: as_of,
+            tracer: trace::Tracer::default(),
+            processes: process::Table::default(),
+        };
         sys.family = sys.detect_family()?;
         Ok(sys)
     }

@@ -147,8 +147,16 @@ pub(super) fn holds_still(path: &str, line: &str) -> bool {
         "/proc/meminfo" => starts(&["MemTotal"]),
         // Use counts go up and down; only those of hypervisors tell something.
         "/proc/modules" => starts(&["kvm_intel ", "kvm_amd ", "vboxdrv ", "vmmon "]),
+        // Sockets that wait for others; what is connected comes and goes.
+        "/proc/net/tcp" | "/proc/net/tcp6" => socket_state(line) == Some("0A"),
+        "/proc/net/udp" | "/proc/net/udp6" => socket_state(line) == Some("07"),
         _ => true,
     }
+}
+
+/// State of the socket on a line of `/proc/net`.
+fn socket_state(line: &str) -> Option<&str> {
+    line.split_ascii_whitespace().nth(3)
 }
 
 /// Short hash of a content.

@@ -135,7 +135,7 @@ fn repository_variables(text: &str) -> BTreeMap<String, String> {
 
 /// Looks into the scripts a command names by absolute path, one level deep.
 fn script_mentions(sys: &Sys, command: &str, environment: &BTreeMap<String, String>) -> Vec<Mention> {
-    let scripts = command.split_whitespace().filter(|w| w.starts_with('/')).take(4);
+    let scripts = command.split_whitespace().filter(|w| w.starts_with('/') && !is_of_kernel(w)).take(4);
     let mut found = Vec::new();
     for path in scripts {
         let small = matches!(sys.stat(path), Ok(Some(s)) if s.kind == FileKind::File && s.size <= MAX_SCRIPT);
@@ -149,6 +149,11 @@ fn script_mentions(sys: &Sys, command: &str, environment: &BTreeMap<String, Stri
         }
     }
     found
+}
+
+/// Whether a path leads into the kernel's own file systems, which hold no scripts.
+fn is_of_kernel(path: &str) -> bool {
+    ["/proc/", "/sys/", "/dev/"].iter().any(|folder| path.starts_with(folder))
 }
 
 fn unit_job(

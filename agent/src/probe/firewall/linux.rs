@@ -187,14 +187,7 @@ fn firewalld(sys: &Sys, units: &Units, sources: &mut Sources) -> Option<Firewall
 
 /// Whether a process of that name runs; `None` under a root folder.
 fn process_runs(sys: &Sys, name: &str) -> Option<bool> {
-    sys.is_live().then_some(())?;
-    let processes = sys.list("/proc").ok()?;
-    let mut pids = processes.iter().filter(|e| e.name.bytes().all(|b| b.is_ascii_digit()));
-    Some(
-        pids.any(
-            |p| matches!(sys.read_line(&format!("/proc/{}/comm", p.name)), Ok(Some(comm)) if comm == name),
-        ),
-    )
+    sys.is_running(name).ok()
 }
 
 fn ufw(sys: &Sys, units: &Units, sources: &mut Sources) -> Option<FirewallProduct> {

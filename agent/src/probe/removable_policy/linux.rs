@@ -277,11 +277,7 @@ impl Context<'_> {
                 Units::load(self.sys, |name| name == USBGUARD_UNIT).ok()?.is_enabled(USBGUARD_UNIT)?;
             return (!enabled).then_some(false);
         }
-        let processes = self.sys.list("/proc").ok()?;
-        let mut pids = processes.iter().filter(|e| e.name.bytes().all(|b| b.is_ascii_digit()));
-        Some(pids.any(|p| {
-            matches!(self.sys.read_line(&format!("/proc/{}/comm", p.name)), Ok(Some(c)) if c == "usbguard-daemon")
-        }))
+        self.sys.is_running("usbguard-daemon").ok()
     }
 
     fn usbguard_rules(

@@ -46,7 +46,6 @@ const PACKAGE_STATES: [&str; 6] = [
     "/var/lib/rpm/Packages",
     "/var/lib/pacman/local",
 ];
-const MAX_PROCESSES: usize = 10_000;
 
 pub fn collect(sys: &Sys) -> Vec<Collection> {
     let booted = sys.booted_at();
@@ -188,20 +187,22 @@ fn replaced_libraries(sys: &Sys, booted: Timestamp, body: &mut Restart) -> bool 
         body.sources.push(SourceState::known(SOURCE, 0));
         return true;
     }
-    let entries = match sys.list("/proc") {
-        Ok(entries) => entries,
+    let processes = match sys.processes() {
+        Ok(processes) => processes,
         Err(error) => {
             body.sources.push(settle::gap(SOURCE, &error));
             return true;
         }
     };
     let (mut holding, mut denied, mut init) = (0, 0, false);
-    let processes = entries.iter().filter(|e| e.name.bytes().all(|b| b.is_ascii_digit()));
-    for entry in processes.take(MAX_PROCESSES) {
-        match sys.read_capped(&format!("/proc/{}/maps", entry.name), 16 * 1024 * 1024) {
+    // A process comes to hold a replaced library by an installation, which the stat of the databases shows;
+    // it lets go of it by ending, which the processes show.
+    let sys = sys.untraced();
+    for process in processes {
+        match sys.read_capped(&format!("/proc/{}/maps", process.pid), 16 * 1024 * 1024) {
             Ok(maps) if parse::maps_replaced_library(&maps) => {
                 holding += 1;
-                init |= entry.name == "1";
+                init |= process.pid == 1;
             }
             Err(SysError::Denied { .. }) => denied += 1,
             // Ended meanwhile, or a kernel thread.

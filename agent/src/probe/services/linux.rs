@@ -11,7 +11,6 @@ use crate::probe::systemd::{self, UnitState, Units};
 use crate::sys::{FileKind, Sys, SysError};
 
 const TABLES: [(&str, &str); 4] = [("tcp", "tcp"), ("tcp6", "tcp"), ("udp", "udp"), ("udp6", "udp")];
-const MAX_PROCESSES: usize = 50_000;
 
 /// Collects the fact.
 pub(super) fn collect(sys: &Sys) -> Collection {
@@ -137,7 +136,7 @@ fn listening(sys: &Sys, sources: &mut Sources) -> Vec<Listener> {
     let mut found = Vec::new();
     for (table, protocol) in TABLES {
         let path = format!("/proc/net/{table}");
-        match sys.read_text(&path) {
+        match sys.read_still(&path) {
             Ok(text) => {
                 let mut sockets = parse::sockets(&text, protocol == "tcp");
                 // An unconnected UDP socket in the ephemeral range is a client waiting for its answer.
@@ -149,7 +148,8 @@ fn listening(sys: &Sys, sources: &mut Sources) -> Vec<Listener> {
             Err(error) => sources.error(&path, &error),
         }
     }
-    let programs = if found.is_empty() { BTreeMap::new() } else { programs(sys) };
+    // Who holds a socket stays the same as long as its inode does, and that is noted.
+    let programs = if found.is_empty() { BTreeMap::new() } else { programs(&sys.untraced()) };
     let mut out: Vec<Listener> = found
         .into_iter()
         .map(|(protocol, s)| Listener {
@@ -169,22 +169,15 @@ fn listening(sys: &Sys, sources: &mut Sources) -> Vec<Listener> {
 /// Program names by socket inode, as far as this process may look into others.
 fn programs(sys: &Sys) -> BTreeMap<u64, String> {
     let mut out = BTreeMap::new();
-    let processes = sys.list("/proc").unwrap_or_default();
-    let pids = processes.iter().filter(|e| e.name.bytes().all(|b| b.is_ascii_digit())).take(MAX_PROCESSES);
-    for pid in pids {
-        let folder = format!("/proc/{}/fd", pid.name);
+    for process in sys.processes().unwrap_or_default() {
+        let folder = format!("/proc/{}/fd", process.pid);
         let inodes: Vec<u64> = sys
             .list(&folder)
             .unwrap_or_default()
             .iter()
             .filter_map(|fd| parse::socket_inode(&sys.read_link(&format!("{folder}/{}", fd.name)).ok()?))
             .collect();
-        if inodes.is_empty() {
-            continue;
-        }
-        if let Ok(Some(name)) = sys.read_line(&format!("/proc/{}/comm", pid.name)) {
-            out.extend(inodes.into_iter().map(|inode| (inode, name.clone())));
-        }
+        out.extend(inodes.into_iter().map(|inode| (inode, process.name.clone())));
     }
     out
 }
