@@ -155,13 +155,16 @@ pub fn read_policy(path: &Path) -> Result<Policy, CheckError> {
     let name = || path.to_string_lossy().into_owned();
     let bytes = disk::read(path)?.ok_or_else(|| CheckError::NoPolicy(name()))?;
     let invalid = |message: String| CheckError::Policy { path: name(), message };
-    if path.extension().is_some_and(|e| e == "toml") {
-        return toml::from_slice(&bytes).map_err(|e| invalid(e.to_string()));
-    }
-    if let Ok(envelope) = serde_json::from_slice::<PolicyEnvelope>(&bytes) {
-        return Ok(envelope.policy);
-    }
-    serde_json::from_slice(&bytes).map_err(|e| invalid(e.to_string()))
+    let policy: Policy = if path.extension().is_some_and(|e| e == "toml") {
+        toml::from_slice(&bytes).map_err(|e| invalid(e.to_string()))?
+    } else {
+        match serde_json::from_slice::<PolicyEnvelope>(&bytes) {
+            Ok(envelope) => envelope.policy,
+            Err(_) => serde_json::from_slice(&bytes).map_err(|e| invalid(e.to_string()))?,
+        }
+    };
+    policy.check().map_err(|e| invalid(e.to_string()))?;
+    Ok(policy)
 }
 
 #[cfg(test)]

@@ -260,9 +260,109 @@ impl Default for Malware {
     }
 }
 
+/// A number of the policy that no policy may have: laxer than the scheme fixes it, or past all use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("policy_out_of_range: {field} is {value}; allowed is {least} to {most}")]
+pub struct OutOfRange {
+    /// Path of the member.
+    pub field: String,
+    /// What it says.
+    pub value: u64,
+    /// Least that is allowed.
+    pub least: u64,
+    /// Most that is allowed.
+    pub most: u64,
+}
+
+/// Longest frequency of a backup: ten years in hours.
+const MAX_HOURS: u64 = 87_600;
+/// Longest retention, days: a hundred years.
+const MAX_RETENTION_DAYS: u64 = 36_500;
+/// Longest interval between rounds, seconds: 30 days.
+const MAX_INTERVAL_S: u64 = 30 * 86_400;
+/// Most days for which anything counts as fresh.
+const MAX_FRESH_DAYS: u64 = 366;
+
+impl Policy {
+    /// Refuses numbers that would make a verdict worthless: those the scheme fixes (14 days and CVSS 7.0 of
+    /// 4-4-4-2, lock after 10 failures of 4-1-4-1, lengths of 4-1-5-3) may be stricter, never laxer, and
+    /// nothing stays fresh for longer than a year.
+    pub fn check(&self) -> Result<(), OutOfRange> {
+        let (fresh, credential) = (&self.freshness, &self.credential);
+        for (field, value, least, most) in [
+            ("/patch/days", u64::from(self.patch.days), 0, 14),
+            ("/patch/cvss_min_tenths", u64::from(self.patch.cvss_min_tenths), 0, 70),
+            ("/patch/unknown_severity_counts", u64::from(self.patch.unknown_severity_counts), 1, 1),
+            ("/credential/lockout_max", u64::from(credential.lockout_max), 1, 10),
+            ("/credential/min_length_with_lockout", u64::from(credential.min_length_with_lockout), 8, 1_000),
+            ("/credential/min_length", u64::from(credential.min_length), 10, 1_000),
+            ("/malware/signature_days", u64::from(self.malware.signature_days), 1, MAX_FRESH_DAYS),
+            ("/malware/scan_days", u64::from(self.malware.scan_days), 1, MAX_FRESH_DAYS),
+            ("/freshness/max_age_h", u64::from(fresh.max_age_h), 1, MAX_FRESH_DAYS * 24),
+            ("/freshness/silent_after_days", u64::from(fresh.silent_after_days), 1, MAX_FRESH_DAYS),
+            ("/freshness/update_metadata_days", u64::from(fresh.update_metadata_days), 1, 14),
+            ("/freshness/catalog_days", u64::from(fresh.catalog_days), 1, MAX_FRESH_DAYS),
+            ("/collection/interval_s", self.collection.interval_s, 10, MAX_INTERVAL_S),
+            ("/collection/observed_interval_s", self.collection.observed_interval_s, 10, MAX_INTERVAL_S),
+            ("/collection/jitter_pct", u64::from(self.collection.jitter_pct), 0, 100),
+        ] {
+            within(field.to_owned(), value, least, most)?;
+        }
+        for (kind, hours) in &fresh.max_age_by_kind_h {
+            let field = format!("/freshness/max_age_by_kind_h/{kind}");
+            within(field, u64::from(*hours), 1, MAX_FRESH_DAYS * 24)?;
+        }
+        for (kind, seconds) in &self.collection.intervals_s {
+            within(format!("/collection/intervals_s/{kind}"), *seconds, 10, MAX_INTERVAL_S)?;
+        }
+        for (i, target) in self.backup.targets.iter().enumerate() {
+            let field = |name| format!("/backup/targets/{i}/{name}");
+            within(field("frequency_h"), u64::from(target.frequency_h), 1, MAX_HOURS)?;
+            if let Some(days) = target.retention_days {
+                within(field("retention_days"), u64::from(days), 0, MAX_RETENTION_DAYS)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn within(field: String, value: u64, least: u64, most: u64) -> Result<(), OutOfRange> {
+    if (least..=most).contains(&value) { Ok(()) } else { Err(OutOfRange { field, value, least, most }) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_may_be_stricter_than_the_scheme_and_never_laxer_or_useless() {
+        assert_eq!(Policy::default().check(), Ok(()));
+        type Change = fn(&mut Policy);
+        let changes: &[(Change, Option<&str>)] = &[
+            (|p| p.patch.days = 7, None),
+            (|p| p.patch.days = 15, Some("/patch/days")),
+            (|p| p.patch.unknown_severity_counts = false, Some("/patch/unknown_severity_counts")),
+            (|p| p.credential.lockout_max = 0, Some("/credential/lockout_max")),
+            (|p| p.credential.min_length = 9, Some("/credential/min_length")),
+            (|p| p.freshness.silent_after_days = u32::MAX, Some("/freshness/silent_after_days")),
+            (
+                |p| drop(p.freshness.max_age_by_kind_h.insert("updates".into(), u32::MAX)),
+                Some("/freshness/max_age_by_kind_h/updates"),
+            ),
+            (
+                |p| {
+                    let target = r#"{"name":"files","frequency_h":4294967295}"#;
+                    p.backup.targets = vec![serde_json::from_str(target).unwrap()];
+                },
+                Some("/backup/targets/0/frequency_h"),
+            ),
+        ];
+        for (change, field) in changes {
+            let mut policy = Policy::default();
+            change(&mut policy);
+            assert_eq!(policy.check().err().map(|e| e.field).as_deref(), *field);
+        }
+    }
 
     #[test]
     fn empty_document_is_the_default_policy_and_unknown_keys_are_errors() {

@@ -100,9 +100,7 @@ fn parse(bytes: &[u8]) -> anyhow::Result<Policy> {
     let rule = policy.removable.usb_storage.as_deref();
     let known = rule.is_none_or(|r| matches!(r, "blocked" | "read_only" | "allow_list"));
     anyhow::ensure!(known, "removable.usb_storage is blocked, read_only or allow_list");
-    for target in &policy.backup.targets {
-        anyhow::ensure!(target.frequency_h > 0, "backup target {:?}: frequency_h is 0", target.name);
-    }
+    policy.check()?;
     Ok(policy)
 }
 

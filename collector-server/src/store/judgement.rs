@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use tenken_shared::canonical;
 use tenken_shared::control::{self, History};
-use tenken_shared::criterion::{Coverage, CriterionResult, HostVerdicts, Scope, roll_up};
+use tenken_shared::criterion::{
+    Coverage, CriterionResult, HostVerdicts, Scope, roll_up, targets_without_host,
+};
 use tenken_shared::finding::{Finding, Outcome, Verdict};
 use tenken_shared::ids::Digest;
 
@@ -433,8 +435,13 @@ pub(super) fn outcomes(
     Ok(hosts)
 }
 
-/// Machines of the ledger that no enrolled host matches by serial or name, and hosts that wait.
-pub(super) fn coverage(tx: &mut (dyn Tx + '_), org: i64) -> Result<Coverage> {
+/// Machines of the ledger that no enrolled host matches by serial or name, hosts that wait, and declared
+/// backups that name none of the confirmed `hosts`.
+pub(super) fn coverage(
+    tx: &mut (dyn Tx + '_),
+    org: i64,
+    hosts: &BTreeMap<i64, HostOutcomes>,
+) -> Result<Coverage> {
     let count = |n: Option<i64>| u64::try_from(n.unwrap_or_default()).unwrap_or_default();
     let ledger_only = tx.one(
         "select count(*) from ledger l where l.org_id = ?1 and not exists (select 1 from host h \
@@ -449,14 +456,17 @@ pub(super) fn coverage(tx: &mut (dyn Tx + '_), org: i64) -> Result<Coverage> {
         tx.one("select count(*) from host where org_id = ?1 and state = 'pending'", params![org], |row| {
             row.int(0)
         })?;
-    Ok(Coverage { ledger_only: count(ledger_only), pending: count(pending) })
+    let targets = policy::current(tx, org)?.policy.backup.targets;
+    let named = hosts.values().map(|h| (h.id.as_str(), h.name.as_str(), h.group.as_deref()));
+    let targets_without_host = targets_without_host(&targets, named);
+    Ok(Coverage { ledger_only: count(ledger_only), pending: count(pending), targets_without_host })
 }
 
 /// The result of every criterion for an organisation, inside a transaction.
 pub fn criteria(tx: &mut (dyn Tx + '_), org: i64, now: Timestamp) -> Result<Vec<CriterionResult>> {
-    let hosts = outcomes(tx, org, now)?;
-    let hosts: Vec<HostVerdicts<'_>> = hosts.values().map(borrow).collect();
-    let (coverage, exceptions) = (coverage(tx, org)?, answer::exceptions(tx, org)?);
+    let outcomes = outcomes(tx, org, now)?;
+    let hosts: Vec<HostVerdicts<'_>> = outcomes.values().map(borrow).collect();
+    let (coverage, exceptions) = (coverage(tx, org, &outcomes)?, answer::exceptions(tx, org)?);
     let attestations = answer::attestations(tx, org)?;
     Ok(roll_up(&Scope { hosts: &hosts, coverage, exceptions: &exceptions, attestations: &attestations, now }))
 }

@@ -154,7 +154,7 @@ fn moment(tx: &mut (dyn Tx + '_), org: i64, now: Timestamp) -> Result<Moment> {
 fn state(tx: &mut (dyn Tx + '_), new: &NewSnapshot, recorded: Timestamp) -> Result<State> {
     let hosts = judgement::outcomes(tx, new.org, recorded)?;
     let (exceptions, attestations) = (answer::exceptions(tx, new.org)?, answer::attestations(tx, new.org)?);
-    let coverage = judgement::coverage(tx, new.org)?;
+    let coverage = judgement::coverage(tx, new.org, &hosts)?;
     let verdicts: Vec<HostVerdicts<'_>> = hosts.values().map(borrow).collect();
     let criteria = roll_up(&Scope {
         hosts: &verdicts,

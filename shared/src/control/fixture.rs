@@ -20,7 +20,9 @@ use crate::fact::removable::{RemovableDevice, RemovableDevices, RemovablePolicy}
 use crate::fact::restart::Restart;
 use crate::fact::services::Services;
 use crate::fact::software::{Software, SoftwareItem};
-use crate::fact::updates::{MetadataAge, UpdateHistory, UpdateSettings, Updates, UpdatesObserved};
+use crate::fact::updates::{
+    HistoryEntry, MetadataAge, UpdateHistory, UpdateSettings, Updates, UpdatesObserved,
+};
 use crate::fact::volumes::{Volume, Volumes};
 use crate::fact::{FactBody, FactKind, FactRecord};
 use crate::finding::{Outcome, Verdict};
@@ -105,7 +107,10 @@ impl World {
             }],
             ..UpdatesObserved::default()
         });
-        self.put(UpdateHistory::default());
+        self.put(UpdateHistory {
+            items: vec![HistoryEntry { package: Some("bash".into()), ..HistoryEntry::default() }],
+            ..UpdateHistory::default()
+        });
         self.put(UpdateSettings { automatic: Some("on".into()), ..UpdateSettings::default() });
         self.put(Restart { pending: Some(false), ..Restart::default() });
     }

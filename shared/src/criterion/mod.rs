@@ -6,7 +6,7 @@ mod roll_up;
 pub use answer::{Attestation, Exception, Mitigation};
 pub use roll_up::{
     AttestationState, Coverage, CriterionResult, HostCounts, HostVerdicts, Scope, host_in_target, roll_up,
-    sentence,
+    sentence, targets_without_host,
 };
 
 use std::sync::LazyLock;

@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Attestation, Criterion, CriterionState, Exception, all};
 use crate::control;
+use crate::fact::FactKind;
 use crate::finding::{Message, Outcome};
+use crate::policy::BackupTarget;
 use crate::text::{Lang, Text};
 
 /// Outcomes of one host, by control id.
@@ -35,6 +37,23 @@ pub struct Coverage {
     pub ledger_only: u64,
     /// Hosts that enrolled and await confirmation: not counted as covered, not judged.
     pub pending: u64,
+    /// Declared backup targets with an entry that names no confirmed host: nobody checks them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub targets_without_host: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// How many declared backup targets have an entry that names none of `hosts` (id, name, group).
+pub fn targets_without_host<'h>(
+    targets: &[BackupTarget],
+    hosts: impl Iterator<Item = (&'h str, &'h str, Option<&'h str>)> + Clone,
+) -> u64 {
+    let named = |target: &str| hosts.clone().any(|(id, name, group)| host_in_target(target, id, name, group));
+    targets.iter().filter(|t| t.hosts.iter().any(|entry| !named(entry))).count() as u64
 }
 
 /// Everything a roll-up looks at.
@@ -240,9 +259,14 @@ fn measure(controls: &[&'static str], scope: &Scope<'_>) -> Measured {
             }
         }
     }
+    let about_backups = |id: &&&str| control::find(id).is_some_and(|c| c.facts.contains(&FactKind::Backups));
+    let unchecked = match controls.iter().find(about_backups) {
+        Some(_) => scope.coverage.targets_without_host,
+        None => 0,
+    };
     let state = if counts.fail > 0 {
         CriterionState::NotMet
-    } else if counts.unknown > 0 || counts.not_covered > 0 || scope.hosts.is_empty() {
+    } else if counts.unknown + counts.not_covered + unchecked > 0 || scope.hosts.is_empty() {
         CriterionState::Unknown
     } else if counts.excepted > 0 {
         CriterionState::MetWithExceptions
@@ -251,7 +275,11 @@ fn measure(controls: &[&'static str], scope: &Scope<'_>) -> Measured {
     } else {
         CriterionState::NotApplicable
     };
-    Measured { reasons: count_reasons(&counts, scope.hosts.is_empty()), counts, state }
+    let mut reasons = count_reasons(&counts, scope.hosts.is_empty());
+    if unchecked > 0 {
+        reasons.push(Message::new("targets_without_host").with("count", unchecked));
+    }
+    Measured { reasons, counts, state }
 }
 
 fn count_reasons(counts: &HostCounts, no_hosts: bool) -> Vec<Message> {
@@ -340,6 +368,13 @@ static REASONS: &[(&str, Text)] = &[
         Text::new(
             "台帳にある{count}台にエージェントが入っていません",
             "{count} machine(s) of the ledger have no agent",
+        ),
+    ),
+    (
+        "targets_without_host",
+        Text::new(
+            "登録されたバックアップ対象のうち{count}件は、確認済みの機器に当てはまらない名前を含み、確認されていません",
+            "{count} declared backup target(s) name a host or group that no confirmed host has: nobody checks them",
         ),
     ),
     (
@@ -481,13 +516,45 @@ mod tests {
     #[test]
     fn machines_of_the_ledger_without_agent_and_silent_ones_prevent_met() {
         let hosts = [patched("a", Outcome::Pass)];
-        let coverage = Coverage { ledger_only: 1, pending: 2 };
+        let coverage = Coverage { ledger_only: 1, pending: 2, ..Coverage::default() };
         let (uncovered, result) = state("4-4-4-2", &Scope { coverage, ..scope(&hosts) });
         assert_eq!(uncovered, CriterionState::Unknown);
         assert_eq!((result.hosts.not_covered, result.hosts.pending), (1, 2));
         let silent = [HostVerdicts { silent: true, ..hosts[0].clone() }];
         let (state, result) = state("4-4-4-2", &scope(&silent));
         assert_eq!((state, result.hosts.silent), (CriterionState::Unknown, 1));
+    }
+
+    #[test]
+    fn a_declared_backup_that_names_no_host_prevents_met() {
+        let fine = [("backup.declared_targets_met", Outcome::Pass)];
+        let mut hosts = [host("a", &fine), host("b", &fine)];
+        hosts[1].group = Some("servers");
+        let target = |entries: &[&str]| BackupTarget {
+            name: "files".into(),
+            hosts: entries.iter().map(|&e| e.to_owned()).collect(),
+            products: vec![],
+            jobs: vec![],
+            frequency_h: 24,
+            retention_days: None,
+            remote_copy: false,
+            restore_procedure: None,
+        };
+        for (entries, expected) in
+            [(&[][..], 0), (&["A", "group:servers"], 0), (&["a", "group:server"], 1), (&["gone"], 1)]
+        {
+            let named = hosts.iter().map(|h| (h.id, h.name, h.group));
+            let count = targets_without_host(&[target(entries)], named);
+            assert_eq!(count, expected, "{entries:?}");
+            let coverage = Coverage { targets_without_host: count, ..Coverage::default() };
+            let (found, result) = state("4-3-4-1", &Scope { coverage, ..scope(&hosts) });
+            assert_eq!(
+                found == CriterionState::Met,
+                count == 0 && result.attestation.is_none(),
+                "{entries:?}"
+            );
+            assert_eq!(result.reasons.iter().any(|r| r.code == "targets_without_host"), count > 0);
+        }
     }
 
     #[test]

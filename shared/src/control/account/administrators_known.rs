@@ -10,7 +10,7 @@ use crate::text::Text;
 
 pub static CONTROL: Control = Control {
     id: "account.administrators_known",
-    version: 1,
+    version: 2,
     criteria: &["4-1-2-5"],
     title: Text::new("管理者IDの保有者が分かる", "Holders of administrator IDs are known"),
     severity: Severity::Medium,
@@ -52,6 +52,10 @@ fn evaluate(ctx: &Context<'_>) -> Verdict {
         if accounts.items.is_empty() || accounts.items.iter().any(|a| a.administrator.is_none()) {
             return Err(setting_unknown(FactKind::Accounts, "administrator"));
         }
+        // Every system has an administrator: a list without one is no proof.
+        if admins.is_empty() {
+            return Err(setting_unknown(FactKind::Accounts, "administrator"));
+        }
         let names: Vec<_> = admins.iter().take(MAX_NAMES).map(|(_, a)| a.name.as_str()).collect();
         Ok(Decision::Pass(Message::new("known").with("count", admins.len()).with("names", names.join(", "))))
     })
@@ -78,6 +82,14 @@ mod tests {
                 (
                     "one not known",
                     |w| w.edit::<Accounts>(|a| a.items[0].administrator = None),
+                    Unknown,
+                    "setting_unknown",
+                ),
+                (
+                    "nobody is an administrator",
+                    |w| {
+                        w.edit::<Accounts>(|a| a.items.iter_mut().for_each(|i| i.administrator = Some(false)))
+                    },
                     Unknown,
                     "setting_unknown",
                 ),

@@ -9,7 +9,7 @@ use crate::text::Text;
 
 pub static CONTROL: Control = Control {
     id: "patch.history_recorded",
-    version: 1,
+    version: 2,
     criteria: &["3-2-1-5"],
     title: Text::new("更新の適用履歴を記録している", "The history of applied updates is on record"),
     severity: Severity::Low,
@@ -19,10 +19,16 @@ pub static CONTROL: Control = Control {
         "更新履歴のログ(apt、dnf、Windows Update)をエージェントが読めるようにし、削除しないでください。",
         "Let the agent read the update logs (apt, dnf, Windows Update), and do not delete them.",
     ),
-    messages: &[(
-        "recorded",
-        Text::new("適用履歴{count}件を記録しています", "{count} operations are on record"),
-    )],
+    messages: &[
+        ("recorded", Text::new("適用履歴{count}件を記録しています", "{count} operations are on record")),
+        (
+            "none_found",
+            Text::new(
+                "読み取れた履歴に1件も記録がなく、残っていないのか更新がないのか区別できません",
+                "The history that was read is empty: whether it was removed or nothing was ever applied cannot be told",
+            ),
+        ),
+    ],
     evaluate,
 };
 
@@ -30,6 +36,9 @@ fn evaluate(ctx: &Context<'_>) -> Verdict {
     Rule::run(ctx, |rule| {
         let history = rule.need::<UpdateHistory>()?;
         rule.cite(FactKind::UpdateHistory, "/items/length", history.items.len());
+        if history.items.is_empty() {
+            return Err(Message::new("none_found"));
+        }
         Ok(Decision::Pass(Message::new("recorded").with("count", history.items.len())))
     })
 }
@@ -53,6 +62,7 @@ mod tests {
                     Unknown,
                     "fact_denied",
                 ),
+                ("an empty log", |w| w.edit::<UpdateHistory>(|h| h.items.clear()), Unknown, "none_found"),
                 ("log cut short", |w| w.edit_partial::<UpdateHistory>(|_| {}), Unknown, "fact_partial"),
             ],
         );
