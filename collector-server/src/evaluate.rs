@@ -1,22 +1,33 @@
-//! Judges hosts that are due: reads each inventory once, runs all controls in memory, writes only what
-//! changed, and sets the next moment. Knows no HTTP and no SQL.
+//! Judges hosts that are due: reads what it needs of each inventory once, runs the controls in memory,
+//! writes only what changed, and sets the next moment. Knows no HTTP and no SQL.
+//!
+//! Reading and judging stand beside the writer, in a read transaction; a judgement is written only if its
+//! host was not marked due again meanwhile.
 //!
 //! A host is due when its facts changed, when an outcome's validity ends, when policy, catalogue or
 //! controls changed, and once a day. One collector at a time holds the lease of this job; should two
 //! judge the same host after all, both write the same findings.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use tenken_shared::catalog::builds::BuildCatalog;
 use tenken_shared::catalog::{Catalog, CatalogError, SupportCatalog};
-use tenken_shared::control::{self, Context, History, HostLabel};
+use tenken_shared::control::{self, Context, Control, HISTORY_KINDS, HostLabel};
+use tenken_shared::fact::FactKind;
+use tenken_shared::finding::Finding;
+use tenken_shared::ids::Digest;
+use tenken_shared::inventory::Age;
 use tenken_shared::policy::PolicyEnvelope;
 
-use crate::store::due::Due;
-use crate::store::judgement::{self, Judgement};
-use crate::store::{Result, Store, Tx, fact, host, ledger, policy};
+use crate::store::due::{self, Due};
+use crate::store::fact::software::TitleCache;
+use crate::store::fact::{self, Confirmations, FactVersion};
+use crate::store::host::{self, Host};
+use crate::store::judgement::{self, Basis, Judgement, Kept, SAFETY_NET};
+use crate::store::{Result, Store, Tx, policy};
 
 /// Hosts per transaction.
 const BATCH: u32 = 50;
@@ -98,18 +109,17 @@ pub async fn round(store: &Store, holder: &str, now: Timestamp) -> Result<Round>
     }
     mark_changed_controls(store, now).await?;
     let used = catalogs(store).await?;
-    let (catalog, catalog_version) = (used.catalog.clone(), used.number());
-    let mut after = None;
+    let catalog = Arc::new((used.catalog.clone(), used.number()));
+    let mut last = Vec::new();
     loop {
-        let due = store.due_hosts(now, BATCH).await?;
+        let batch = batch(store, Arc::clone(&catalog), now).await?;
+        done.judged += batch.judged;
+        done.changed += batch.changed;
         // A host that could not be settled must not hold the round up for ever.
-        if due.is_empty() || after.as_ref() == Some(&due) {
+        if batch.marks.is_empty() || batch.marks == last {
             break;
         }
-        let (judged, changed) = batch(store, due.clone(), catalog.clone(), catalog_version, now).await?;
-        done.judged += judged;
-        done.changed += changed;
-        after = Some(due);
+        last = batch.marks;
         if !lease(store, holder, Timestamp::now()).await? {
             return Ok(Round { held_elsewhere: true, ..done });
         }
@@ -135,61 +145,167 @@ async fn mark_changed_controls(store: &Store, now: Timestamp) -> Result<()> {
     store.set_setting(CONTROLS_SETTING, &own).await
 }
 
-/// Judges some hosts in one transaction.
-async fn batch(
-    store: &Store,
-    due: Vec<Due>,
-    catalog: Catalog,
-    catalog_version: i64,
-    now: Timestamp,
-) -> Result<(u64, u64)> {
-    store
-        .write(move |tx| {
+/// Judges up to [`BATCH`] hosts: reads and judges them in one consistent moment beside the writer, then
+/// writes what changed. Answers the marks that were taken.
+async fn batch(store: &Store, catalog: Arc<(Catalog, i64)>, now: Timestamp) -> Result<Batch> {
+    let titles = store.titles();
+    let (marks, ready, idle) = store
+        .read(move |tx| {
             let mut policies: BTreeMap<i64, PolicyEnvelope> = BTreeMap::new();
-            let (mut judged, mut changed) = (0, 0);
-            for one in &due {
+            let (mut ready, mut idle) = (Vec::new(), Vec::new());
+            let marks = due::at(tx, now, BATCH)?;
+            for one in &marks {
                 let policy = match policies.entry(one.at.org) {
                     Entry::Occupied(known) => known.into_mut(),
                     Entry::Vacant(free) => free.insert(policy::current(tx, one.at.org)?),
                 };
-                let judgement = judge(tx, one, policy, (&catalog, catalog_version), now)?;
-                match judgement {
-                    Some(judgement) => {
-                        judged += 1;
-                        changed += u64::from(judgement::write(tx, &judgement)?);
-                    }
-                    None => crate::store::due::forget(tx, one)?,
+                let bench = Bench { titles: &titles, policy, catalog: &catalog, now };
+                match bench.judge(tx, one)? {
+                    Some(judgement) => ready.push(judgement::ready(judgement)?),
+                    None => idle.push(one.clone()),
                 }
             }
+            Ok((marks, ready, idle))
+        })
+        .await?;
+    if marks.is_empty() {
+        return Ok(Batch::default());
+    }
+    let (judged, changed) = store
+        .write(move |tx| {
+            let (mut judged, mut changed) = (0, 0);
+            for one in &ready {
+                if let Some(differs) = judgement::write(tx, one)? {
+                    judged += 1;
+                    changed += u64::from(differs);
+                }
+            }
+            idle.iter().try_for_each(|one| due::forget(tx, one))?;
             Ok((judged, changed))
         })
-        .await
+        .await?;
+    Ok(Batch { marks, judged, changed })
 }
 
-/// Judges one host; `None` where there is nothing to judge any more.
-fn judge(
-    tx: &mut (dyn Tx + '_),
-    due: &Due,
-    envelope: &PolicyEnvelope,
-    (catalog, catalog_version): (&Catalog, i64),
+/// What one batch did.
+#[derive(Default)]
+struct Batch {
+    marks: Vec<Due>,
+    judged: u64,
+    changed: u64,
+}
+
+/// What hosts are judged by.
+struct Bench<'a> {
+    titles: &'a TitleCache,
+    policy: &'a PolicyEnvelope,
+    catalog: &'a (Catalog, i64),
     now: Timestamp,
-) -> Result<Option<Judgement>> {
-    let Some(host) = host::get(tx, due.at)?.filter(|h| h.state.reports()) else { return Ok(None) };
-    ledger::confirm(tx, &host, now)?;
-    let inventory = fact::inventory(tx, due.at, None)?;
-    let mut history: History = judgement::kept(tx, due.at)?.map(|k| k.history).unwrap_or_default();
-    history.absorb(&inventory, SignedDuration::from_millis(host.offset_ms), now);
-    history.first_report_at = host.first_report_at;
-    let label = HostLabel { id: host.id.as_str(), name: &host.hostname, group: host.group.as_deref() };
-    let context = Context {
-        inventory: &inventory,
-        history: &history,
-        policy: &envelope.policy,
-        catalog,
-        now,
-        host: label,
-    };
-    let verdicts = control::judge(&context);
-    let policy_version = i64::try_from(envelope.version).unwrap_or(i64::MAX);
-    Ok(Some(Judgement { due: due.clone(), verdicts, history, policy_version, catalog_version, now }))
+}
+
+impl Bench<'_> {
+    /// Judges one host; `None` where there is nothing to judge any more.
+    ///
+    /// An outcome holds until `valid_until` while nothing it rests on changes. So only those controls run
+    /// of which a fact changed, whose outcome lapsed or whose rule is another; and all of them where there
+    /// was no judgement, policy, catalogue or the host's label changed, and once a day.
+    fn judge(&self, tx: &mut (dyn Tx + '_), due: &Due) -> Result<Option<Judgement>> {
+        let Some(host) = host::get(tx, due.at)?.filter(|h| h.state.reports()) else { return Ok(None) };
+        let before = judgement::kept(tx, due.at)?;
+        let (versions, confirmed) = (fact::current(tx, due.at)?, fact::confirmations(tx, due.at)?);
+        let basis = self.basis(&host, &versions, &confirmed);
+        let full = before.as_ref().is_none_or(|b| self.is_new(b, &basis));
+        let changed = before.as_ref().map(|b| kinds(&basis.changed(&b.basis), &versions));
+        let changed = changed.flatten().filter(|_| !full);
+        let mut history = before.as_ref().map(|b| b.history.clone()).unwrap_or_default();
+        let touched = |kinds: &[FactKind]| {
+            changed.as_ref().is_none_or(|changed| kinds.iter().any(|k| changed.contains(k)))
+        };
+        let absorb = touched(HISTORY_KINDS) || history.first_report_at != host.first_report_at;
+        let held: BTreeMap<&str, &Finding> =
+            before.iter().flat_map(|b| &b.findings).map(|f| (f.control.as_str(), f)).collect();
+        let stands = |control: &Control| {
+            held.get(control.id).is_some_and(|f| {
+                f.control_version == control.version && f.verdict.valid_until.is_none_or(|t| t > self.now)
+            })
+        };
+        let run: Vec<&Control> = control::ALL
+            .iter()
+            .copied()
+            .filter(|c| touched(c.facts) || !stands(c) || (absorb && c.uses_history()))
+            .collect();
+        let mut needed: BTreeSet<FactKind> = run.iter().flat_map(|c| c.facts).copied().collect();
+        if absorb {
+            needed.extend(HISTORY_KINDS);
+        }
+        if touched(&[FactKind::Updates]) {
+            // When an update was seen first depends on when its package was installed.
+            needed.insert(FactKind::Software);
+        }
+        let wanted = versions.into_iter().filter(|v| v.kind.known().is_some_and(|k| needed.contains(&k)));
+        let inventory = fact::judged(tx, due.at, wanted, &confirmed, self.titles)?;
+        if absorb {
+            history.absorb(&inventory, SignedDuration::from_millis(host.offset_ms), self.now);
+            history.first_report_at = host.first_report_at;
+        }
+        let label = HostLabel { id: host.id.as_str(), name: &host.hostname, group: host.group.as_deref() };
+        let context = Context {
+            inventory: &inventory,
+            history: &history,
+            policy: &self.policy.policy,
+            catalog: &self.catalog.0,
+            now: self.now,
+            host: label,
+        };
+        let verdicts = run.iter().map(|c| (c.id, (c.evaluate)(&context))).collect();
+        let full_at = before.as_ref().filter(|_| !full).map_or(self.now, |b| b.full_at);
+        Ok(Some(Judgement {
+            due: due.clone(),
+            host,
+            before,
+            verdicts,
+            history,
+            basis,
+            full_at,
+            policy_version: self.policy_version(),
+            catalog_version: self.catalog.1,
+            now: self.now,
+        }))
+    }
+
+    fn policy_version(&self) -> i64 {
+        i64::try_from(self.policy.version).unwrap_or(i64::MAX)
+    }
+
+    /// What a judgement of these facts rests on.
+    fn basis(&self, host: &Host, versions: &[FactVersion], confirmed: &Confirmations) -> Basis {
+        let mut basis = Basis::default();
+        for version in versions {
+            let freshness = &self.policy.policy.freshness;
+            let (age, _) = Age::of(version.kind.as_str(), confirmed.of(version), freshness, self.now);
+            basis.note(version.kind_id, &version.digest, age);
+        }
+        let label = format!("{}\n{}\n{}", host.id, host.hostname, host.group.as_deref().unwrap_or_default());
+        basis.note(Basis::LABEL, &Digest::of(label.as_bytes()), Age::Fresh);
+        basis
+    }
+
+    /// Whether every control is to be judged anew after `before`.
+    fn is_new(&self, before: &Kept, basis: &Basis) -> bool {
+        before.policy_version != self.policy_version()
+            || before.catalog_version != self.catalog.1
+            || self.now.duration_since(before.full_at) >= SAFETY_NET
+            || self.now < before.judged_at
+            || before.basis.0.get(&Basis::LABEL) != basis.0.get(&Basis::LABEL)
+    }
+}
+
+/// The kinds behind numbers; `None` where one is not held any more, so that its name is not at hand.
+fn kinds(numbers: &BTreeSet<i64>, versions: &[FactVersion]) -> Option<BTreeSet<FactKind>> {
+    let mut out = BTreeSet::new();
+    for number in numbers {
+        let version = versions.iter().find(|v| v.kind_id == *number)?;
+        out.extend(version.kind.known());
+    }
+    Some(out)
 }

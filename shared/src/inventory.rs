@@ -1,6 +1,8 @@
 //! The facts of one host at one moment, and what is known of how they came about.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -28,6 +30,80 @@ pub struct Held {
 #[serde(transparent)]
 pub struct Inventory {
     facts: BTreeMap<KindName, Held>,
+    #[serde(skip)]
+    read: Memo,
+}
+
+/// Typed bodies that were read once, shared by all who look at them. Says nothing that the facts do not.
+#[derive(Default)]
+struct Memo(Mutex<BTreeMap<FactKind, Arc<dyn Any + Send + Sync>>>);
+
+impl Memo {
+    fn get<T: FactBody>(&self) -> Option<Arc<T>> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.get(&T::KIND).and_then(|body| Arc::clone(body).downcast().ok())
+    }
+
+    fn put<T: FactBody>(&self, body: &Arc<T>) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.insert(T::KIND, Arc::clone(body) as _);
+    }
+
+    fn forget(&self, kind: FactKind) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&kind);
+    }
+}
+
+impl Clone for Memo {
+    fn clone(&self) -> Self {
+        Self(Mutex::new(self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()))
+    }
+}
+
+impl PartialEq for Memo {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl std::fmt::Debug for Memo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Memo")
+    }
+}
+
+/// Whether knowledge may still be used, by the time of its last confirmation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    /// Young enough.
+    Fresh,
+    /// Beyond its maximum age.
+    Stale,
+    /// Confirmed in the future: some clock was wrong, and its age cannot be told.
+    Future,
+}
+
+impl Age {
+    /// Of a fact confirmed at `confirmed_at`, with the end of its freshness.
+    #[must_use]
+    pub fn of(
+        kind: &str,
+        confirmed_at: Timestamp,
+        freshness: &Freshness,
+        now: Timestamp,
+    ) -> (Self, Option<Timestamp>) {
+        let hours = freshness.max_age_by_kind_h.get(kind).copied().unwrap_or(freshness.max_age_h);
+        let until = confirmed_at.checked_add(jiff::SignedDuration::from_hours(i64::from(hours))).ok();
+        let age = if until.is_some_and(|until| now > until) {
+            Self::Stale
+        } else if !crate::control::rule::plausible(confirmed_at, now) {
+            // A clock that was set back must not lengthen what is known.
+            Self::Future
+        } else {
+            Self::Fresh
+        };
+        (age, until)
+    }
 }
 
 /// A typed fact with its age, as controls see it.
@@ -36,7 +112,7 @@ pub struct View<'a, T> {
     /// The value and its honest state; `Failed("stale")` when too old, `Failed("time_in_future")` when
     /// its age cannot be told because some clock was wrong, `Absent("not_reported")` when the host never
     /// reported this kind.
-    pub collected: Collected<T>,
+    pub collected: Collected<Arc<T>>,
     /// The record it comes from.
     pub record: Option<&'a FactRecord>,
     /// When it was last confirmed.
@@ -58,7 +134,33 @@ impl Inventory {
 
     /// Puts one fact in, replacing what was held of its kind.
     pub fn insert(&mut self, held: Held) {
+        if let Some(kind) = held.record.content.kind.known() {
+            self.read.forget(kind);
+        }
         self.facts.insert(held.record.content.kind.clone(), held);
+    }
+
+    /// Puts one fact in whose body was read before; the record itself need not hold it.
+    pub fn insert_read<T: FactBody>(&mut self, held: Held, body: T) {
+        self.insert(held);
+        self.read.put(&Arc::new(body));
+    }
+
+    /// The typed fact of a kind, read at most once; `Absent("not_reported")` where none is held.
+    #[must_use]
+    pub fn typed<T: FactBody>(&self) -> Collected<Arc<T>> {
+        let Some(held) = self.held(T::KIND) else {
+            return Collected::Absent(Reason::new("not_reported"));
+        };
+        let content = &held.record.content;
+        if let Some(body) = self.read.get::<T>().filter(|_| content.status.has_body()) {
+            return Collected::from_parts(content.status, content.reason.clone(), Some(body));
+        }
+        let collected = held.record.typed::<T>().map(Arc::new);
+        if let Some(body) = collected.value() {
+            self.read.put(body);
+        }
+        collected
     }
 
     /// What is held of a kind.
@@ -77,18 +179,11 @@ impl Inventory {
             let collected = Collected::Absent(Reason::new("not_reported"));
             return View { collected, record: None, confirmed_at: None, fresh_until: None };
         };
-        let hours = freshness.max_age_by_kind_h.get(T::KIND.as_str()).copied().unwrap_or(freshness.max_age_h);
-        let fresh_until =
-            held.confirmed_at.checked_add(jiff::SignedDuration::from_hours(i64::from(hours))).ok();
-        let stale = fresh_until.is_some_and(|until| now > until);
-        // A clock that was set back must not lengthen what is known.
-        let future = !crate::control::rule::plausible(held.confirmed_at, now);
-        let collected = if stale {
-            Collected::Failed(Reason::with("stale", held.confirmed_at))
-        } else if future {
-            Collected::Failed(Reason::with("time_in_future", held.confirmed_at))
-        } else {
-            held.record.typed::<T>()
+        let (age, fresh_until) = Age::of(T::KIND.as_str(), held.confirmed_at, freshness, now);
+        let collected = match age {
+            Age::Stale => Collected::Failed(Reason::with("stale", held.confirmed_at)),
+            Age::Future => Collected::Failed(Reason::with("time_in_future", held.confirmed_at)),
+            Age::Fresh => self.typed::<T>(),
         };
         View { collected, record: Some(&held.record), confirmed_at: Some(held.confirmed_at), fresh_until }
     }

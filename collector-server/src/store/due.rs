@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::db::params;
 use super::host::HostRef;
-use super::{Result, Store, Tx};
+use super::{Result, Store, Tx, judgement};
 
 /// A host whose judgement is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,14 +15,20 @@ pub struct Due {
     pub due_at: Timestamp,
     /// Why: `report`, `valid_until`, `policy`, `daily` ...
     pub reason: String,
+    /// How often it was marked.
+    pub marks: i64,
 }
 
-/// Marks a host due at a moment; an earlier mark stays.
+/// What a mark does to one that is there.
+const AGAIN: &str = "on conflict (org_id, host_id) do update set marks = due.marks + 1, \
+     reason = case when due.due_at > excluded.due_at then excluded.reason else due.reason end, \
+     due_at = case when due.due_at > excluded.due_at then excluded.due_at else due.due_at end";
+
+/// Marks a host due at a moment; an earlier moment stays. The mark counts either way, so that a judgement
+/// under way does not take it for its own.
 pub fn mark(tx: &mut (dyn Tx + '_), at: HostRef, due_at: Timestamp, reason: &str) -> Result<()> {
     tx.execute(
-        "insert into due (org_id, host_id, due_at, reason) values (?1, ?2, ?3, ?4) \
-         on conflict (org_id, host_id) do update set due_at = excluded.due_at, reason = excluded.reason \
-         where due.due_at > excluded.due_at",
+        &format!("insert into due (org_id, host_id, due_at, reason) values (?1, ?2, ?3, ?4) {AGAIN}"),
         params![at.org, at.host, due_at, reason],
     )?;
     Ok(())
@@ -32,8 +38,9 @@ pub fn mark(tx: &mut (dyn Tx + '_), at: HostRef, due_at: Timestamp, reason: &str
 /// Answers whether the mark was still the one taken.
 pub fn settle(tx: &mut (dyn Tx + '_), taken: &Due, next: Timestamp, reason: &str) -> Result<bool> {
     let changed = tx.execute(
-        "update due set due_at = ?4, reason = ?5 where org_id = ?1 and host_id = ?2 and due_at = ?3",
-        params![taken.at.org, taken.at.host, taken.due_at, next, reason],
+        "update due set due_at = ?4, reason = ?5 \
+         where org_id = ?1 and host_id = ?2 and due_at = ?3 and marks = ?6",
+        params![taken.at.org, taken.at.host, taken.due_at, next, reason, taken.marks],
     )?;
     Ok(changed > 0)
 }
@@ -41,29 +48,33 @@ pub fn settle(tx: &mut (dyn Tx + '_), taken: &Due, next: Timestamp, reason: &str
 /// Takes away the mark of a host that is not judged any more.
 pub fn forget(tx: &mut (dyn Tx + '_), taken: &Due) -> Result<()> {
     tx.execute(
-        "delete from due where org_id = ?1 and host_id = ?2 and due_at = ?3",
-        params![taken.at.org, taken.at.host, taken.due_at],
+        "delete from due where org_id = ?1 and host_id = ?2 and due_at = ?3 and marks = ?4",
+        params![taken.at.org, taken.at.host, taken.due_at, taken.marks],
     )?;
     Ok(())
+}
+
+/// Up to `limit` hosts due at `now`, longest due first. They stay marked until settled.
+pub fn at(tx: &mut (dyn Tx + '_), now: Timestamp, limit: u32) -> Result<Vec<Due>> {
+    tx.rows(
+        "select org_id, host_id, due_at, reason, marks from due where due_at <= ?1 \
+         order by due_at, org_id, host_id limit ?2",
+        params![now, limit],
+        |row| {
+            Ok(Due {
+                at: HostRef { org: row.int(0)?, host: row.int(1)? },
+                due_at: row.time(2)?,
+                reason: row.text(3)?.to_owned(),
+                marks: row.int(4)?,
+            })
+        },
+    )
 }
 
 impl Store {
     /// Up to `limit` hosts due at `now`, longest due first. They stay marked until settled.
     pub async fn due_hosts(&self, now: Timestamp, limit: u32) -> Result<Vec<Due>> {
-        self.read(move |tx| {
-            tx.rows(
-                "select org_id, host_id, due_at, reason from due where due_at <= ?1 order by due_at limit ?2",
-                params![now, limit],
-                |row| {
-                    Ok(Due {
-                        at: HostRef { org: row.int(0)?, host: row.int(1)? },
-                        due_at: row.time(2)?,
-                        reason: row.text(3)?.to_owned(),
-                    })
-                },
-            )
-        })
-        .await
+        self.read(move |tx| at(tx, now, limit)).await
     }
 
     /// The next moment at which any host is due.
@@ -71,15 +82,18 @@ impl Store {
         self.read(|tx| Ok(tx.one("select min(due_at) from due", &[], |row| row.opt_time(0))?.flatten())).await
     }
 
-    /// Marks every reporting host of an organisation due (policy, catalogue or controls changed).
+    /// Marks every reporting host of an organisation due (policy, catalogue or controls changed), to be
+    /// judged by every control.
     pub async fn mark_all_due(&self, org: i64, now: Timestamp, reason: &str) -> Result<u64> {
         let reason = reason.to_owned();
         self.write(move |tx| {
+            judgement::forget_full(tx, org)?;
             tx.execute(
-                "insert into due (org_id, host_id, due_at, reason) \
-                 select org_id, host_id, ?2, ?3 from host where org_id = ?1 and state in ('pending', 'confirmed') \
-                 on conflict (org_id, host_id) do update set due_at = excluded.due_at, reason = excluded.reason \
-                 where due.due_at > excluded.due_at",
+                &format!(
+                    "insert into due (org_id, host_id, due_at, reason) \
+                     select org_id, host_id, ?2, ?3 from host \
+                     where org_id = ?1 and state in ('pending', 'confirmed') {AGAIN}"
+                ),
                 params![org, now, &reason],
             )
         })

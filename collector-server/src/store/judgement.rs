@@ -3,7 +3,7 @@
 //! The findings of a host with all evidence are one compressed document; rows in `finding` repeat what
 //! lists search. Nothing is written where nothing changed but the time of judging.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use tenken_shared::canonical;
@@ -13,11 +13,12 @@ use tenken_shared::criterion::{
 };
 use tenken_shared::finding::{Finding, Outcome, Verdict};
 use tenken_shared::ids::Digest;
+use tenken_shared::inventory::Age;
 
 use super::db::params;
 use super::due::{self, Due};
-use super::host::HostRef;
-use super::{Result, Row, Store, StoreError, Tx, answer, lapse, policy};
+use super::host::{Host, HostRef};
+use super::{Result, Row, Store, StoreError, Tx, answer, lapse, ledger, policy};
 
 /// Hosts are judged at least this often, whatever their findings say.
 pub const SAFETY_NET: SignedDuration = SignedDuration::from_hours(24);
@@ -37,11 +38,62 @@ pub struct Kept {
     pub findings: Vec<Finding>,
     /// What earlier inventories showed.
     pub history: History,
-    policy_version: i64,
-    catalog_version: i64,
-    bytes: Vec<u8>,
-    history_bytes: Vec<u8>,
-    pinned: bool,
+    /// What it rests on.
+    pub basis: Basis,
+    /// When every control was judged last.
+    pub full_at: Timestamp,
+    /// Policy judged by.
+    pub policy_version: i64,
+    /// Catalogue judged by.
+    pub catalog_version: i64,
+}
+
+/// What a judgement rests on: for each kind by its number the beginning of its digest and its age, and
+/// under [`Basis::LABEL`] how the policy may name the host. What is the same in two of them did not change
+/// for any control.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Basis(pub BTreeMap<i64, [u8; 8]>);
+
+impl Basis {
+    /// The place of the host's label; no kind has this number.
+    pub const LABEL: i64 = 0;
+    const ENTRY: usize = 4 + 8;
+
+    /// Notes a kind.
+    pub fn note(&mut self, kind_id: i64, digest: &Digest, age: Age) {
+        let mut print = [0; 8];
+        print[..7].copy_from_slice(&digest.as_bytes()[..7]);
+        print[7] = match age {
+            Age::Fresh => 0,
+            Age::Stale => 1,
+            Age::Future => 2,
+        };
+        self.0.insert(kind_id, print);
+    }
+
+    /// Numbers that are not the same in both.
+    #[must_use]
+    pub fn changed(&self, before: &Self) -> BTreeSet<i64> {
+        let differs = |k: &&i64| self.0.get(*k) != before.0.get(*k);
+        self.0.keys().chain(before.0.keys()).filter(differs).copied().collect()
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.0.len() * Self::ENTRY);
+        for (kind, print) in &self.0 {
+            out.extend_from_slice(&u32::try_from(*kind).unwrap_or(u32::MAX).to_be_bytes());
+            out.extend_from_slice(print);
+        }
+        out
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Self {
+        let entry = |e: &[u8]| {
+            let kind = i64::from(u32::from_be_bytes([e[0], e[1], e[2], e[3]]));
+            <[u8; 8]>::try_from(&e[4..]).ok().map(|print| (kind, print))
+        };
+        Self(bytes.chunks_exact(Self::ENTRY).filter_map(entry).collect())
+    }
 }
 
 /// A new judgement of a host.
@@ -49,10 +101,18 @@ pub struct Kept {
 pub struct Judgement {
     /// What the collector took as due.
     pub due: Due,
-    /// Verdicts by control, in the order of the controls.
-    pub verdicts: Vec<(&'static control::Control, Verdict)>,
+    /// The host as it was read.
+    pub host: Host,
+    /// What stood before.
+    pub before: Option<Kept>,
+    /// Verdicts of the controls that were judged, by id. What stood before holds for the others.
+    pub verdicts: BTreeMap<&'static str, Verdict>,
     /// History after the inventory was absorbed.
     pub history: History,
+    /// What all findings now rest on.
+    pub basis: Basis,
+    /// When every control was judged last.
+    pub full_at: Timestamp,
     /// Policy judged by.
     pub policy_version: i64,
     /// Catalogue judged by; 0 is the one built in.
@@ -74,26 +134,24 @@ pub(super) fn unpack<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T> 
 }
 
 fn read_kept(row: &Row) -> Result<Kept> {
-    let (bytes, history_bytes) = (row.bytes(3)?.to_vec(), row.bytes(4)?.to_vec());
     Ok(Kept {
         recorded_from: row.time(0)?,
         judged_at: row.time(1)?,
         digest: row.digest(2)?,
-        findings: unpack(&bytes)?,
-        history: unpack(&history_bytes)?,
-        bytes,
-        history_bytes,
-        pinned: row.flag(5)?,
-        policy_version: row.int(6)?,
-        catalog_version: row.int(7)?,
+        findings: unpack(row.bytes(3)?)?,
+        history: unpack(row.bytes(4)?)?,
+        basis: Basis::from_bytes(row.bytes(5)?),
+        full_at: row.time(6)?,
+        policy_version: row.int(7)?,
+        catalog_version: row.int(8)?,
     })
 }
 
 /// The last judgement of a host.
 pub fn kept(tx: &mut (dyn Tx + '_), at: HostRef) -> Result<Option<Kept>> {
     tx.one(
-        "select recorded_from, judged_at, digest, bytes, history, pinned, policy_version, catalog_version \
-         from judgement \
+        "select recorded_from, judged_at, digest, bytes, history, basis, full_at, policy_version, \
+         catalog_version from judgement \
          where org_id = ?1 and host_id = ?2",
         params![at.org, at.host],
         read_kept,
@@ -164,17 +222,35 @@ fn differs(before: &Finding, after: &Finding) -> bool {
         || evidence(before) != evidence(after)
 }
 
-/// Writes a judgement. Answers whether any finding changed.
-pub fn write(tx: &mut (dyn Tx + '_), judgement: &Judgement) -> Result<bool> {
-    let (at, now) = (judgement.due.at, judgement.now);
-    let before = kept(tx, at)?;
+/// A judgement with everything that is to be written made ready, so that the writer only writes.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    judgement: Judgement,
+    /// All findings, in the order of the controls.
+    findings: Vec<Finding>,
+    /// Whether any finding says something else.
+    changed: bool,
+    /// The findings packed with their digest, where they are to be replaced.
+    packed: Option<(Digest, Vec<u8>)>,
+    /// The history packed, where it changed.
+    history: Option<Vec<u8>>,
+    /// When the host is to be judged again, and why.
+    next: (Timestamp, &'static str),
+}
+
+/// Makes a judgement ready: joins it with what stood before.
+pub fn ready(judgement: Judgement) -> Result<Ready> {
+    let (before, now) = (judgement.before.as_ref(), judgement.now);
     let old: BTreeMap<&str, &Finding> =
         before.iter().flat_map(|k| &k.findings).map(|f| (f.control.as_str(), f)).collect();
-    let findings: Vec<Finding> = judgement
-        .verdicts
-        .iter()
-        .map(|(control, verdict)| continued(control, verdict.clone(), old.get(control.id).copied(), now))
-        .collect();
+    let joined = |control: &control::Control| {
+        let stood = old.get(control.id).copied();
+        match judgement.verdicts.get(control.id) {
+            Some(verdict) => Some(continued(control, verdict.clone(), stood, now)),
+            None => stood.map(|finding| Finding { last_seen: now, ..finding.clone() }),
+        }
+    };
+    let findings: Vec<Finding> = control::ALL.iter().filter_map(|control| joined(control)).collect();
     let horizon = now.saturating_add(SAFETY_NET).unwrap_or(Timestamp::MAX);
     let next =
         findings.iter().filter_map(|f| f.verdict.valid_until).chain([horizon]).min().unwrap_or(horizon);
@@ -187,38 +263,56 @@ pub fn write(tx: &mut (dyn Tx + '_), judgement: &Judgement) -> Result<bool> {
         old.get(f.control.as_str())
             .is_some_and(|b| b.verdict.valid_until != f.verdict.valid_until && lapses(b))
     });
-    let (_, history) = pack(&judgement.history)?;
-    if changed || renewed {
-        let stamp =
-            Stamp { judged_at: now, policy: judgement.policy_version, catalog: judgement.catalog_version };
-        replace(tx, at, stamp, before.as_ref(), &findings, &history, now)?;
-    } else {
-        touch(tx, judgement, before.as_ref(), &history)?;
-    }
-    let reason = if next < horizon { "valid_until" } else { "daily" };
-    due::settle(tx, &judgement.due, next, reason)?;
-    Ok(changed)
+    let packed = (changed || renewed).then(|| pack(&findings)).transpose()?;
+    let same_history = before.is_some_and(|b| b.history == judgement.history);
+    let history = (!same_history).then(|| pack(&judgement.history)).transpose()?.map(|(_, bytes)| bytes);
+    let next = (next, if next < horizon { "valid_until" } else { "daily" });
+    Ok(Ready { findings, changed, packed, history, next, judgement })
 }
 
-fn touch(tx: &mut (dyn Tx + '_), judgement: &Judgement, before: Option<&Kept>, history: &[u8]) -> Result<()> {
-    let at = judgement.due.at;
-    let numbers = (judgement.policy_version, judgement.catalog_version);
-    tx.execute(
-        "update judgement set judged_at = ?3, policy_version = ?4, catalog_version = ?5 \
-         where org_id = ?1 and host_id = ?2",
-        params![at.org, at.host, judgement.now, numbers.0, numbers.1],
-    )?;
-    if before.is_none_or(|b| b.history_bytes != history) {
-        tx.execute(
-            "update judgement set history = ?3 where org_id = ?1 and host_id = ?2",
-            params![at.org, at.host, history],
+/// Writes a judgement if its host was not marked due again since its facts were read: no newer fact is
+/// judged away. Answers whether any finding changed, or `None` where the host is to be judged once more.
+pub fn write(tx: &mut (dyn Tx + '_), ready: &Ready) -> Result<Option<bool>> {
+    let judgement = &ready.judgement;
+    if !due::settle(tx, &judgement.due, ready.next.0, ready.next.1)? {
+        return Ok(None);
+    }
+    ledger::confirm(tx, &judgement.host, judgement.now)?;
+    if let Some((digest, bytes)) = &ready.packed {
+        replace(
+            tx,
+            judgement.due.at,
+            judgement.before.as_ref(),
+            &ready.findings,
+            (digest, bytes),
+            judgement.now,
         )?;
     }
+    touch(tx, ready)?;
+    Ok(Some(ready.changed))
+}
+
+fn touch(tx: &mut (dyn Tx + '_), ready: &Ready) -> Result<()> {
+    let judgement = &ready.judgement;
+    tx.execute(
+        "update judgement set judged_at = ?3, policy_version = ?4, catalog_version = ?5, basis = ?6, \
+         full_at = ?7, history = coalesce(?8, history) where org_id = ?1 and host_id = ?2",
+        params![
+            judgement.due.at.org,
+            judgement.due.at.host,
+            judgement.now,
+            judgement.policy_version,
+            judgement.catalog_version,
+            &judgement.basis.to_bytes(),
+            judgement.full_at,
+            ready.history.as_deref()
+        ],
+    )?;
     Ok(())
 }
 
 /// Writes other findings than were judged, because those hold no more. Nobody judged: when and by what
-/// the host was judged last stays as it is.
+/// the host was judged last stays as it is, and every control is to be judged anew.
 pub(super) fn restate(
     tx: &mut (dyn Tx + '_),
     at: HostRef,
@@ -226,58 +320,49 @@ pub(super) fn restate(
     findings: &[Finding],
     now: Timestamp,
 ) -> Result<()> {
-    let stamp =
-        Stamp { judged_at: kept.judged_at, policy: kept.policy_version, catalog: kept.catalog_version };
-    replace(tx, at, stamp, Some(kept), findings, &kept.history_bytes, now)
+    let (digest, bytes) = pack(&findings)?;
+    replace(tx, at, Some(kept), findings, (&digest, &bytes), now)?;
+    tx.execute(
+        "update judgement set full_at = 0 where org_id = ?1 and host_id = ?2",
+        params![at.org, at.host],
+    )?;
+    // A judgement under way knows the findings of before.
+    due::mark(tx, at, now, "lapsed")
 }
 
-/// When and by what a host was judged.
-#[derive(Debug, Clone, Copy)]
-struct Stamp {
-    judged_at: Timestamp,
-    policy: i64,
-    catalog: i64,
+/// Lets the next judgement of all hosts of an organisation be one by every control.
+pub(super) fn forget_full(tx: &mut (dyn Tx + '_), org: i64) -> Result<()> {
+    tx.execute("update judgement set full_at = 0 where org_id = ?1", params![org])?;
+    Ok(())
 }
 
+/// Replaces the findings; those a snapshot names are set aside.
 fn replace(
     tx: &mut (dyn Tx + '_),
     at: HostRef,
-    stamp: Stamp,
     before: Option<&Kept>,
     findings: &[Finding],
-    history: &[u8],
+    (digest, bytes): (&Digest, &Vec<u8>),
     now: Timestamp,
 ) -> Result<()> {
-    if let Some(old) = before.filter(|b| b.pinned) {
-        tx.execute(
-            "insert into judgement_past (org_id, host_id, recorded_from, recorded_to, digest, bytes) \
-             values (?1, ?2, ?3, ?4, ?5, ?6) on conflict (org_id, host_id, recorded_from) do nothing",
-            params![at.org, at.host, old.recorded_from, now, &old.digest, &old.bytes],
-        )?;
-    }
+    tx.execute(
+        "insert into judgement_past (org_id, host_id, recorded_from, recorded_to, digest, bytes) \
+         select org_id, host_id, recorded_from, ?3, digest, bytes from judgement \
+         where org_id = ?1 and host_id = ?2 and pinned <> 0 \
+         on conflict (org_id, host_id, recorded_from) do nothing",
+        params![at.org, at.host, now],
+    )?;
     // A judgement within the same millisecond must not pass for the one a snapshot names.
     let from = before.map_or(now, |b| {
         now.max(b.recorded_from.saturating_add(SignedDuration::from_millis(1)).unwrap_or(now))
     });
-    let (digest, bytes) = pack(&findings)?;
+    // By what a host was judged, and what it rests on, is written with each judgement: see touch.
     tx.execute(
         "insert into judgement (org_id, host_id, recorded_from, judged_at, policy_version, catalog_version, \
-         digest, bytes, history, pinned) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 0) \
+         digest, bytes, history, pinned) values (?1, ?2, ?3, ?4, 0, 0, ?5, ?6, ?7, 0) \
          on conflict (org_id, host_id) do update set recorded_from = excluded.recorded_from, \
-         judged_at = excluded.judged_at, policy_version = excluded.policy_version, \
-         catalog_version = excluded.catalog_version, digest = excluded.digest, bytes = excluded.bytes, \
-         history = excluded.history, pinned = 0",
-        params![
-            at.org,
-            at.host,
-            from,
-            stamp.judged_at,
-            stamp.policy,
-            stamp.catalog,
-            &digest,
-            &bytes,
-            history
-        ],
+         digest = excluded.digest, bytes = excluded.bytes, pinned = 0",
+        params![at.org, at.host, from, now, digest, bytes, &[][..] as &[u8]],
     )?;
     let old: BTreeMap<&str, &Finding> =
         before.iter().flat_map(|k| &k.findings).map(|f| (f.control.as_str(), f)).collect();

@@ -29,6 +29,7 @@ migrations! {
     1 "0001_core";
     2 "0002_judgement";
     3 "0003_admin";
+    4 "0004_judging";
 }
 
 /// Statement that remembers what was applied; the same on both engines.

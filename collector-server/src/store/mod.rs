@@ -120,6 +120,11 @@ impl Store {
         &self.location
     }
 
+    /// Titles of software met so far.
+    pub(crate) fn titles(&self) -> Arc<fact::software::TitleCache> {
+        Arc::clone(&self.titles)
+    }
+
     /// Runs `work` on one consistent moment, reading only.
     pub async fn read<T: Send + 'static>(
         &self,

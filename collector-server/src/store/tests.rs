@@ -173,7 +173,14 @@ async fn due_marks_leases_policies_and_settings() {
         store.write(mark).await.unwrap();
         let settled = store.write(move |tx| super::due::settle(tx, &again, at(9), "daily")).await.unwrap();
         assert!(!settled, "a mark set meanwhile stays");
-        assert_eq!(store.due_hosts(at(2), 9).await.unwrap()[0].reason, "report");
+        let earlier = store.due_hosts(at(2), 9).await.unwrap().remove(0);
+        assert_eq!(earlier.reason, "report");
+        let (later, taken) = (earlier.at, earlier.clone());
+        store.write(move |tx| super::due::mark(tx, later, at(2), "host_label")).await.unwrap();
+        let settled = store.write(move |tx| super::due::settle(tx, &taken, at(9), "daily")).await.unwrap();
+        assert!(!settled, "a later mark is not judged away either");
+        let again = store.due_hosts(at(2), 9).await.unwrap().remove(0);
+        assert_eq!((again.due_at, again.reason.as_str()), (earlier.due_at, "report"));
 
         assert!(store.lease("job", "one", at(0), at(1)).await.unwrap());
         assert!(!store.lease("job", "two", at(0), at(1)).await.unwrap());

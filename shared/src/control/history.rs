@@ -90,6 +90,10 @@ pub fn job_key(product: &str, name: &str) -> String {
     format!("{product}|{name}")
 }
 
+/// Kinds of facts that a history is made of; what was installed when is looked up in the software.
+pub const HISTORY_KINDS: &[FactKind] =
+    &[FactKind::Updates, FactKind::UpdatesObserved, FactKind::Backups, FactKind::Restart];
+
 impl History {
     /// Takes in what `inventory` shows. `offset` is host clock minus true time; nothing is dated after
     /// `now`. Absorbing the same inventory twice changes nothing.
@@ -99,14 +103,14 @@ impl History {
             at.checked_sub(offset).map_or(now, |t| t.min(now))
         };
         self.absorb_updates(inventory, seen(FactKind::Updates), now);
-        if let Collected::Known(body) | Collected::Partial(body, _) = typed::<Backups>(inventory) {
+        if let Collected::Known(body) | Collected::Partial(body, _) = inventory.typed::<Backups>() {
             let at = seen(FactKind::Backups);
             for job in body.jobs.iter().take(MAX_ENTRIES) {
                 self.backup_jobs.entry(job_key(&job.product, &job.name)).or_insert(at);
             }
             cap(&mut self.backup_jobs, |at| *at);
         }
-        match typed::<Restart>(inventory) {
+        match inventory.typed::<Restart>() {
             Collected::Known(r) | Collected::Partial(r, _) if r.pending == Some(true) => {
                 self.restart_pending_since.get_or_insert(seen(FactKind::Restart));
             }
@@ -116,7 +120,7 @@ impl History {
     }
 
     fn absorb_updates(&mut self, inventory: &Inventory, seen: Timestamp, now: Timestamp) {
-        let (updates, whole) = match typed::<Updates>(inventory) {
+        let (updates, whole) = match inventory.typed::<Updates>() {
             Collected::Known(updates) => (updates, true),
             Collected::Partial(updates, _) => (updates, false),
             _ => return,
@@ -126,7 +130,6 @@ impl History {
             // A list from other sources could not have shown it.
             listed.as_ref().is_some_and(|l| l.sources == before.sources && l.metadata_at > before.metadata_at)
         });
-        let installed = typed::<Software>(inventory);
         let shown: BTreeSet<String> = updates.pending.iter().map(key).collect();
         for update in updates.pending.iter().take(MAX_ENTRIES) {
             let key = key(update);
@@ -137,7 +140,7 @@ impl History {
                 not_before: before
                     .as_ref()
                     .map(|b| b.metadata_at)
-                    .filter(|at| *at < seen && was_installed(&installed, update, *at)),
+                    .filter(|at| *at < seen && was_installed(inventory, update, *at)),
                 gone_at: None,
                 update: None,
                 replaced: replaced.map(Box::new),
@@ -185,31 +188,26 @@ fn deciding(update: &PendingUpdate) -> PendingUpdate {
     PendingUpdate { title: None, origin: None, class: None, cves: vec![], ..update.clone() }
 }
 
-fn typed<T: crate::fact::FactBody>(inventory: &Inventory) -> Collected<T> {
-    match inventory.held(T::KIND) {
-        Some(held) => held.record.typed::<T>(),
-        None => Collected::Absent(crate::collected::Reason::new("not_reported")),
-    }
-}
-
 fn key(update: &PendingUpdate) -> String {
     update_key(update.package.as_deref(), &update.id, update.candidate.as_deref())
 }
 
 /// From which metadata the current list was made, where that is known of every source.
 fn listed(inventory: &Inventory, seen: Timestamp) -> Option<Listed> {
-    let Collected::Known(observed) = typed::<UpdatesObserved>(inventory) else { return None };
+    let Collected::Known(observed) = inventory.typed::<UpdatesObserved>() else { return None };
     let times: Option<Vec<Timestamp>> = observed.metadata.iter().map(|m| m.refreshed_at).collect();
     let metadata_at = times?.into_iter().min().filter(|at| *at <= seen)?;
-    let mut sources: Vec<String> = observed.metadata.into_iter().map(|m| m.source).collect();
+    let mut sources: Vec<String> = observed.metadata.iter().map(|m| m.source.clone()).collect();
     sources.sort_unstable();
     Some(Listed { metadata_at, sources })
 }
 
 /// Whether the package was surely there at `at`: an update of something installed later was not shown
 /// earlier for that reason alone.
-fn was_installed(software: &Collected<Software>, update: &PendingUpdate, at: Timestamp) -> bool {
-    let (Collected::Known(software), Some(package)) = (software, &update.package) else { return false };
+fn was_installed(inventory: &Inventory, update: &PendingUpdate, at: Timestamp) -> bool {
+    let (Collected::Known(software), Some(package)) = (inventory.typed::<Software>(), &update.package) else {
+        return false;
+    };
     software.items.iter().any(|item| {
         &item.name == package
             && (update.arch.is_none() || item.arch == update.arch)

@@ -19,7 +19,7 @@ mod sentence;
 mod software;
 mod volume;
 
-pub use history::{History, Replaced, Sighting, job_key, update_key};
+pub use history::{HISTORY_KINDS, History, Replaced, Sighting, job_key, update_key};
 
 use jiff::Timestamp;
 
@@ -84,6 +84,12 @@ pub struct Control {
 }
 
 impl Control {
+    /// Whether its outcome may rest on what earlier inventories showed.
+    #[must_use]
+    pub fn uses_history(&self) -> bool {
+        self.facts.iter().any(|kind| HISTORY_KINDS.contains(kind))
+    }
+
     /// Renders a message of this control; a code it does not know is shown as it is.
     #[must_use]
     pub fn sentence(&self, message: &Message, lang: Lang) -> String {

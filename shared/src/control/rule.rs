@@ -4,6 +4,8 @@
 //! A rule returns a [`Decision`], or a [`Message`] as error for `unknown`. A fact that is not known ends
 //! the rule with the reason, so that no rule can pass on what was not collected.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
@@ -83,12 +85,12 @@ impl<'a> Rule<'a> {
     }
 
     /// The fact, whole; anything less ends the rule as unknown.
-    pub fn need<T: FactBody>(&mut self) -> Result<T, Message> {
+    pub fn need<T: FactBody>(&mut self) -> Result<Arc<T>, Message> {
         self.seen::<T>()?.whole()
     }
 
     /// The fact with its gap, where it has one; no value at all ends the rule as unknown.
-    pub fn seen<T: FactBody>(&mut self) -> Result<Seen<T>, Message> {
+    pub fn seen<T: FactBody>(&mut self) -> Result<Seen<Arc<T>>, Message> {
         let view = self.ctx.inventory.view::<T>(&self.ctx.policy.freshness, self.ctx.now);
         let status = view.collected.status();
         let seen = match view.collected {

@@ -36,7 +36,7 @@ use crate::ids::{Digest, InvalidId};
 use crate::text::Text;
 
 /// A typed fact body.
-pub trait FactBody: Serialize + DeserializeOwned + Send + 'static {
+pub trait FactBody: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// Its kind.
     const KIND: FactKind;
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use tenken_shared::collected::Status;
-use tenken_shared::fact::{FactContent, FactRecord, KindName};
+use tenken_shared::fact::{FactContent, FactKind, FactRecord, KindName};
 use tenken_shared::ids::Digest;
 use tenken_shared::inventory::{Held, Inventory};
 
@@ -227,6 +227,35 @@ pub fn inventory(tx: &mut (dyn Tx + '_), at: HostRef, moment: Option<Moment>) ->
             None => confirmed.of(&version),
         };
         inventory.insert(Held { record: record_now, confirmed_at, last_known });
+    }
+    Ok(inventory)
+}
+
+/// The versions given as an inventory to judge: typed bodies only where rows hold them, and no last known
+/// values, on which no verdict rests. Contents are not checked by their digests: that is for reading and
+/// proving evidence, and costs more than a judgement.
+pub fn judged(
+    tx: &mut (dyn Tx + '_),
+    at: HostRef,
+    versions: impl Iterator<Item = FactVersion>,
+    confirmed: &Confirmations,
+    titles: &software::TitleCache,
+) -> Result<Inventory> {
+    let mut inventory = Inventory::default();
+    for version in versions {
+        let confirmed_at = confirmed.of(&version);
+        let (digest, collected_at) = (version.digest, version.collected_at);
+        let held = |content| {
+            let record = FactRecord { content, digest, collected_at };
+            Held { record, confirmed_at, last_known: None }
+        };
+        if version.kind.known() == Some(FactKind::Software)
+            && let Some((content, body)) = software::typed(tx, at, version.kind_id, &digest, titles)?
+        {
+            inventory.insert_read(held(content), body);
+            continue;
+        }
+        inventory.insert(held(content(tx, at, version.kind_id, &digest)?));
     }
     Ok(inventory)
 }

@@ -12,6 +12,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tenken_shared::collected::{Reason, Status};
+use tenken_shared::fact::FactContent;
+use tenken_shared::fact::software::{Software, SoftwareItem};
 use tenken_shared::ids::Digest;
 
 use super::body::{self, Encoding, StoredBody, pack, unpack};
@@ -256,22 +258,37 @@ fn title_of(item: &Item<'_>) -> Title {
     }
 }
 
-/// Numbers of titles that were met, so that most reports need no query for them.
+/// Titles that were met, with their numbers, so that most reports and judgements need no query for them.
 #[derive(Debug, Default)]
-pub struct TitleCache(RwLock<HashMap<Arc<Title>, i64>>);
+pub struct TitleCache(RwLock<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    numbers: HashMap<Arc<Title>, i64>,
+    titles: HashMap<i64, Arc<Title>>,
+}
 
 impl TitleCache {
-    fn get(&self, titles: &[&Title]) -> Vec<Option<i64>> {
+    fn numbers(&self, titles: &[&Title]) -> Vec<Option<i64>> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        titles.iter().map(|title| known.get(*title).copied()).collect()
+        titles.iter().map(|title| known.numbers.get(*title).copied()).collect()
     }
 
-    fn put(&self, titles: Vec<(Title, i64)>) {
+    /// The titles of rows, in their order; `None` where one is not known.
+    fn titles(&self, rows: &[SoftwareRow]) -> Option<Vec<Arc<Title>>> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        rows.iter().map(|row| known.titles.get(&row.title).cloned()).collect()
+    }
+
+    fn put(&self, titles: impl ExactSizeIterator<Item = (i64, Arc<Title>)>) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() + titles.len() > MAX_CACHED_TITLES {
-            known.clear();
+        if known.titles.len() + titles.len() > MAX_CACHED_TITLES {
+            *known = Known::default();
         }
-        known.extend(titles.into_iter().map(|(title, id)| (Arc::new(title), id)));
+        for (id, title) in titles {
+            known.numbers.insert(Arc::clone(&title), id);
+            known.titles.insert(id, title);
+        }
     }
 }
 
@@ -280,7 +297,7 @@ impl Store {
     /// of their own.
     pub async fn software_rows(&self, split: &Split) -> Result<Vec<SoftwareRow>> {
         let titles: Vec<&Title> = split.items.iter().map(|(title, ..)| title).collect();
-        let mut ids = self.titles.get(&titles);
+        let mut ids = self.titles.numbers(&titles);
         if ids.iter().any(Option::is_none) {
             let missing: Vec<Title> =
                 titles.iter().zip(&ids).filter(|(_, id)| id.is_none()).map(|(t, _)| (*t).clone()).collect();
@@ -290,7 +307,7 @@ impl Store {
                 *id = by_title.get(*title).copied();
             }
             drop(by_title);
-            self.titles.put(found);
+            self.titles.put(found.into_iter().map(|(title, id)| (id, Arc::new(title))));
         }
         let rows = split.items.iter().zip(ids).map(|((_, user, installed_at), id)| {
             let title = id.ok_or_else(|| StoreError::Unavailable("a title got no number".into()))?;
@@ -626,6 +643,70 @@ pub fn rebuild(tx: &mut (dyn Tx + '_), at: HostRef, kind_id: i64, digest: &Diges
     }
     out.extend_from_slice(rest.as_bytes());
     Ok(out)
+}
+
+/// The typed list of a digest that is the host's rows now, with the content but for its body; `None`
+/// where it is kept otherwise. Does not check the digest.
+pub fn typed(
+    tx: &mut (dyn Tx + '_),
+    at: HostRef,
+    kind_id: i64,
+    digest: &Digest,
+    cache: &TitleCache,
+) -> Result<Option<(FactContent, Software)>> {
+    let Some(stored) = body::stored(tx, at, kind_id, digest)? else { return Ok(None) };
+    if stored.encoding != Encoding::Rows {
+        return Ok(None);
+    }
+    let empty = format!("{PREFIX}{}", untagged_text(&stored.bytes)?);
+    let mut content: FactContent =
+        serde_json::from_str(&empty).map_err(|error| StoreError::Damaged(error.to_string()))?;
+    let Some(body) = content.body.take() else { return Ok(None) };
+    let mut software: Software =
+        serde_json::from_value(body).map_err(|error| StoreError::Damaged(error.to_string()))?;
+    let rows = rows(tx, at)?;
+    let found = match cache.titles(&rows) {
+        Some(found) => found,
+        None => read_titles(tx, at, &rows, cache)?,
+    };
+    let mut items: Vec<_> = found.iter().zip(&rows).collect();
+    items.sort_unstable_by(|(a, x), (b, y)| sort_key(a, x).cmp(&sort_key(b, y)));
+    software.items = items.into_iter().map(|(title, row)| item(title, row)).collect();
+    Ok(Some((content, software)))
+}
+
+/// Titles of rows from the store, remembered.
+fn read_titles(
+    tx: &mut (dyn Tx + '_),
+    at: HostRef,
+    rows: &[SoftwareRow],
+    cache: &TitleCache,
+) -> Result<Vec<Arc<Title>>> {
+    let read: HashMap<i64, Arc<Title>> =
+        titles(tx, at, rows)?.into_iter().map(|(id, title)| (id, Arc::new(title))).collect();
+    let missing = || StoreError::Damaged("a software title is not there".into());
+    let found = rows.iter().map(|row| read.get(&row.title).cloned().ok_or_else(missing)).collect();
+    cache.put(read.into_iter());
+    found
+}
+
+/// The order of items.
+fn sort_key<'a>(title: &'a Title, row: &'a SoftwareRow) -> Order<'a> {
+    (&title.source, &title.name, title.arch.as_deref(), &title.version, &row.user)
+}
+
+fn item(title: &Title, row: &SoftwareRow) -> SoftwareItem {
+    SoftwareItem {
+        name: title.name.clone(),
+        version: title.version.clone(),
+        arch: title.arch.clone(),
+        vendor: title.vendor.clone(),
+        installed_at: row.installed_at.and_then(|s| Timestamp::from_second(s).ok()),
+        source: title.source.clone(),
+        scope: title.scope.clone(),
+        user: Some(row.user.clone()).filter(|user| !user.is_empty()),
+        source_package: title.source_package.clone(),
+    }
 }
 
 #[cfg(test)]

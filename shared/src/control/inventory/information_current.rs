@@ -1,6 +1,7 @@
 //! What is recorded of the machine is current (the measurable part of 3-1-1-4 and 3-1-1-7; that somebody
 //! looked at it at least once a year is recorded as an attestation).
 
+use crate::collected::Status;
 use crate::control::rule::{Rule, pass};
 use crate::control::{Context, Control};
 use crate::fact::FactKind;
@@ -38,8 +39,8 @@ fn evaluate(ctx: &Context<'_>) -> Verdict {
         rule.need::<Os>()?;
         rule.need::<Software>()?;
         for kind in CONTROL.facts {
-            let confirmed = rule.ctx.inventory.held(*kind).map(|h| h.confirmed_at.to_string());
-            rule.cite(*kind, "/confirmed_at", confirmed);
+            // When it was confirmed stands with the evidence: a later confirmation is no other evidence.
+            rule.cite(*kind, "/status", Status::Known.as_str());
         }
         pass("current")
     })

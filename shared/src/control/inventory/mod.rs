@@ -39,15 +39,15 @@ fn device_known(rule: &mut Rule<'_>, clients: bool) -> Ruling {
     if kind.is_client() != clients {
         return not_applicable("other_kind");
     }
-    let maker = hardware.maker.filter(|m| !m.trim().is_empty());
+    let maker = hardware.maker.clone().filter(|m| !m.trim().is_empty());
     rule.cite(FactKind::Hardware, "/maker", maker.clone());
-    rule.cite(FactKind::Hardware, "/model", hardware.model);
+    rule.cite(FactKind::Hardware, "/model", hardware.model.clone());
     rule.cite(FactKind::Os, "/id", os.id.clone());
     rule.cite(FactKind::Os, "/version", os.version.clone());
     let maker = maker.ok_or_else(|| Message::new("maker_unknown"))?;
-    let name = os.name.filter(|n| !n.is_empty()).unwrap_or_else(|| os.id.clone());
+    let name = os.name.clone().filter(|n| !n.is_empty()).unwrap_or_else(|| os.id.clone());
     // A rolling release has no version, and its build or code name stands for it.
-    let version = os.version.or(os.build).or(os.codename);
+    let version = [&os.version, &os.build, &os.codename].into_iter().find_map(Clone::clone);
     let rolling = rule.ctx.catalog.support.find(&os.id, "", None).is_some();
     if name.is_empty() || (version.is_none() && !rolling) {
         return Err(Message::new("os_unknown"));
