@@ -18,7 +18,7 @@ use crate::probe::ProbeConfig;
 use crate::probe::runner::Runner;
 use crate::status::Status;
 use crate::sys::Sys;
-use crate::transport::client::Route;
+use crate::transport::client::{REPLACED, Route, is_collector_ca};
 use crate::transport::tls::{Anchor, reference_time};
 use crate::transport::{Client, Request, TransportError, check_answer};
 
@@ -232,6 +232,9 @@ fn intercepted(
                 "The operating system trusts this issuer, but the certificate is not right for this address. Devices that inspect TLS often cannot make one for an IP address: give the collector a DNS name and enrol with a token that carries it, or have the address exempted.",
             );
             doctor.say("tls", Level::Problem, format!("{detail}; {other}"), Some(advice));
+        }
+        (Err(_), _) if is_collector_ca(issuer) => {
+            doctor.say("tls", Level::Problem, detail, Some(REPLACED));
         }
         (Err(error), _) => {
             let advice = Text::new(

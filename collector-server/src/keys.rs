@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, KeyPair, KeyUsagePurpose};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use tenken_shared::api::COLLECTOR_CA_NAME;
 use tenken_shared::ids::Digest;
 use tenken_shared::jws::{JwsError, Purpose, SigningKey};
 use tenken_shared::report::{Receipt, Reply, TrustUpdate};
@@ -205,7 +206,7 @@ fn new_ca(now: Timestamp, active_from: Timestamp) -> Result<CollectorKey, KeyErr
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let suffix: String = Digest::of(now.to_string().as_bytes()).to_hex().chars().take(8).collect();
-    params.distinguished_name.push(DnType::CommonName, format!("Tenken collector CA {suffix}"));
+    params.distinguished_name.push(DnType::CommonName, format!("{COLLECTOR_CA_NAME} {suffix}"));
     set_validity(&mut params, now, 3650);
     let key = KeyPair::generate()?;
     let pem = params.self_signed(&key)?.pem();

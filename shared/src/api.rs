@@ -7,6 +7,9 @@ use crate::jws::PublicKey;
 use crate::redact::Secret;
 use crate::report::TrustUpdate;
 
+/// Common name of the authority that a collector makes for itself; a suffix of its own follows.
+pub const COLLECTOR_CA_NAME: &str = "Tenken collector CA";
+
 /// Agent routes (TLS, signed bodies; no other authentication).
 pub mod route {
     /// POST a report; the reply is a signed [`crate::report::Reply`].

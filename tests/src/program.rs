@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
+use crate::clock;
 use crate::driver::{Connection, Trust};
 use crate::process::{Running, wait_for};
 use crate::workspace;
@@ -68,9 +69,54 @@ pub fn json(command: &mut Command) -> Result<Value> {
         .with_context(|| format!("{what} printed {:?}; {error}", String::from_utf8_lossy(&output.stdout)))
 }
 
+/// Runs a command that must succeed.
+pub fn succeed(command: &mut Command) -> Result<()> {
+    let output = output(command)?;
+    let error = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{command:?}: {}: {error}", output.status);
+    Ok(())
+}
+
+/// What `doctor` found.
+#[derive(Debug, Clone)]
+pub struct Diagnosis(pub Value);
+
+impl Diagnosis {
+    /// Level and words (what was found and what to do) of one check; fails where it was not made.
+    pub fn of(&self, check: &str) -> Result<(String, String)> {
+        let findings = self.0["findings"].as_array().context("no findings")?;
+        let found = findings.iter().find(|f| f["check"] == check);
+        let found = found.with_context(|| format!("doctor said nothing of {check}: {}", self.0))?;
+        let text = |key: &str| found[key].as_str().unwrap_or_default().to_owned();
+        Ok((text("level"), format!("{} / {}", text("detail"), text("advice"))))
+    }
+}
+
 /// A port nobody listens on at this moment.
 pub fn free_port() -> Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+}
+
+/// Environment variables of a program.
+#[derive(Debug, Clone, Default)]
+struct Environment(Vec<(String, String)>);
+
+impl Environment {
+    fn set(&mut self, name: &str, value: &str) {
+        self.0.retain(|(n, _)| n != name);
+        self.0.push((name.into(), value.into()));
+    }
+
+    fn live_at(&mut self, time: &str) -> Result<()> {
+        for (name, value) in clock::at(time)? {
+            self.set(name, &value);
+        }
+        Ok(())
+    }
+
+    fn apply(&self, command: &mut Command) {
+        command.envs(self.0.iter().map(|(n, v)| (n, v)));
+    }
 }
 
 /// Where a collector keeps what it knows.
@@ -88,6 +134,7 @@ pub struct Collector {
     data: PathBuf,
     store: Store,
     port: u16,
+    environment: Environment,
     running: Option<Running>,
 }
 
@@ -100,7 +147,8 @@ impl Collector {
     /// Starts one on a port and waits until it answers.
     pub fn start_at(data: &Path, store: Store, port: u16) -> Result<Self> {
         std::fs::create_dir_all(data)?;
-        let mut collector = Self { data: data.to_owned(), store, port, running: None };
+        let mut collector =
+            Self { data: data.to_owned(), store, port, environment: Environment::default(), running: None };
         collector.resume()?;
         Ok(collector)
     }
@@ -140,6 +188,16 @@ impl Collector {
         self.running.as_ref().map(Running::id).context("the collector does not run")
     }
 
+    /// Sets an environment variable for every command from now on.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.environment.set(name, value);
+    }
+
+    /// Lets every command from now on live at another time (see [`crate::clock`]).
+    pub fn live_at(&mut self, time: &str) -> Result<()> {
+        self.environment.live_at(time)
+    }
+
     /// `127.0.0.1:port`.
     #[must_use]
     pub fn address(&self) -> String {
@@ -165,6 +223,7 @@ impl Collector {
         if let Store::Postgres(url) = &self.store {
             command.args(["--database-url", url]);
         }
+        self.environment.apply(&mut command);
         Ok(command)
     }
 
@@ -175,7 +234,12 @@ impl Collector {
 
     /// Makes an enrolment token for `uses` hosts; its text form.
     pub fn token(&self, uses: u64) -> Result<String> {
-        let made = self.json(&["token", "create", "--uses", &uses.to_string(), "--url", &self.url()])?;
+        self.token_for(uses, &self.url())
+    }
+
+    /// Makes an enrolment token for `uses` hosts that reach the collector at `url`; its text form.
+    pub fn token_for(&self, uses: u64, url: &str) -> Result<String> {
+        let made = self.json(&["token", "create", "--uses", &uses.to_string(), "--url", url])?;
         Ok(made["token"].as_str().context("token create printed no token")?.to_owned())
     }
 
@@ -218,7 +282,7 @@ impl Collector {
 pub struct Agent {
     data: PathBuf,
     root: Option<PathBuf>,
-    environment: Vec<(String, String)>,
+    environment: Environment,
     running: Option<Running>,
 }
 
@@ -226,7 +290,7 @@ impl Agent {
     /// An agent of the running machine.
     #[must_use]
     pub fn live(data: &Path) -> Self {
-        Self { data: data.to_owned(), root: None, environment: vec![], running: None }
+        Self { data: data.to_owned(), root: None, environment: Environment::default(), running: None }
     }
 
     /// An agent of the machine under `root`.
@@ -244,8 +308,12 @@ impl Agent {
 
     /// Sets an environment variable for every command from now on.
     pub fn set_env(&mut self, name: &str, value: &str) {
-        self.environment.retain(|(n, _)| n != name);
-        self.environment.push((name.into(), value.into()));
+        self.environment.set(name, value);
+    }
+
+    /// Lets every command from now on live at another time (see [`crate::clock`]).
+    pub fn live_at(&mut self, time: &str) -> Result<()> {
+        self.environment.live_at(time)
     }
 
     /// Its data folder.
@@ -259,11 +327,11 @@ impl Agent {
         let mut command = agent()?;
         command.args(args).arg("--data").arg(&self.data);
         // Proxies of the surroundings are no part of a story.
-        for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"] {
-            command.env_remove(name);
+        for name in ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"] {
+            command.env_remove(name).env_remove(name.to_lowercase());
         }
         command.env("TENKEN_LANGUAGE", "en").env("TENKEN_START_SPREAD_S", "0").env("TENKEN_RETRY_MAX_S", "1");
-        command.envs(self.environment.iter().map(|(n, v)| (n, v)));
+        self.environment.apply(&mut command);
         Ok(command)
     }
 
@@ -278,6 +346,11 @@ impl Agent {
     /// Enrols; what the command printed as JSON.
     pub fn enrol(&self, token: &str) -> Result<Value> {
         json(self.rooted(&["enrol", token])?.args(["--format", "json"]))
+    }
+
+    /// Gives up its identity and enrols anew.
+    pub fn enrol_anew(&self, token: &str) -> Result<()> {
+        succeed(&mut self.rooted(&["enrol", "--replace", token])?)
     }
 
     /// The host id it has.
@@ -330,6 +403,17 @@ impl Agent {
     pub fn status(&self) -> Result<Value> {
         let output = output(self.command(&["status"])?.args(["--format", "json"]))?;
         Ok(serde_json::from_slice(&output.stdout)?)
+    }
+
+    /// What `doctor` says.
+    pub fn doctor(&self) -> Result<Diagnosis> {
+        let output = output(self.command(&["doctor"])?.args(["--format", "json"]))?;
+        Ok(Diagnosis(serde_json::from_slice(&output.stdout)?))
+    }
+
+    /// A command that must succeed.
+    pub fn must<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<()> {
+        succeed(&mut self.command(args)?)
     }
 
     /// Reports that wait in its spool.

@@ -6,57 +6,18 @@
 )]
 
 use std::path::Path;
-use std::process::Command;
 
+use e2e::clock;
 use e2e::machine::Machine;
 use e2e::process::wait_for;
-use e2e::program::{self, Agent, Collector, Store};
-use e2e::stored::{self, StoredHost};
-use serde_json::Value;
-
-struct Scene {
-    folder: tempfile::TempDir,
-    collector: Collector,
-    machine: Machine,
-    agent: Agent,
-}
-
-impl Scene {
-    /// A collector, a machine and its enrolled agent.
-    fn new(name: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let collector = Collector::start(&folder.path().join("collector"), Store::Sqlite).unwrap();
-        let machine = Machine::at(&folder.path().join("machine"), name).unwrap();
-        let agent = Agent::of(&folder.path().join("agent"), machine.root());
-        agent.enrol(&collector.token(1).unwrap()).unwrap();
-        Self { folder, collector, machine, agent }
-    }
-
-    fn stored(&self) -> StoredHost {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let hosts = runtime.block_on(stored::hosts(&Store::Sqlite, self.collector.data())).unwrap();
-        hosts.get(&self.agent.host().unwrap()).cloned().unwrap_or_default()
-    }
-
-    fn query(&self, sql: &str) -> Value {
-        self.collector.json(&["query", sql]).unwrap()
-    }
-
-    fn path(&self, name: &str) -> std::path::PathBuf {
-        self.folder.path().join(name)
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    let status = Command::new("cp").arg("-a").arg(from).arg(to).status().unwrap();
-    assert!(status.success());
-}
+use e2e::program::{self, Agent};
+use e2e::scene::{Scene, copy};
 
 #[test]
 fn a_machines_files_become_findings_and_answers() {
-    let scene = Scene::new("whole-path");
+    let scene = Scene::new("whole-path").unwrap();
     scene.agent.report().unwrap();
-    assert_eq!(scene.stored().software, 3);
+    assert_eq!(scene.stored().unwrap().software, 3);
     let host = scene.agent.host().unwrap();
     let result = wait_for("findings", || {
         let result = scene.collector.json(&["criteria", "--host", &host])?;
@@ -77,12 +38,12 @@ fn a_machines_files_become_findings_and_answers() {
     assert_ne!(outcome("backup.declared_targets_met"), Some("pass".into()));
     // The same digest twice changes nothing.
     scene.agent.report().unwrap();
-    assert_eq!(scene.stored().software, 3);
+    assert_eq!(scene.stored().unwrap().software, 3);
 }
 
 #[test]
 fn reports_wait_while_the_collector_is_away() {
-    let mut scene = Scene::new("away");
+    let mut scene = Scene::new("away").unwrap();
     scene.agent.report().unwrap();
     scene.collector.kill();
     for version in ["1", "2", "3"] {
@@ -92,7 +53,7 @@ fn reports_wait_while_the_collector_is_away() {
     assert!(scene.agent.spooled() > 0);
     scene.collector.resume().unwrap();
     scene.agent.report().unwrap();
-    let stored = scene.stored();
+    let stored = scene.stored().unwrap();
     assert_eq!(stored.software, 2);
     assert!(stored.head_seq >= 4, "{stored:?}");
     assert_eq!(scene.agent.spooled(), 0);
@@ -100,10 +61,10 @@ fn reports_wait_while_the_collector_is_away() {
 
 #[test]
 fn a_collector_put_back_to_yesterdays_copy_is_resynchronised() {
-    let mut scene = Scene::new("yesterday");
+    let mut scene = Scene::new("yesterday").unwrap();
     scene.agent.report().unwrap();
     scene.collector.stop().unwrap();
-    copy(&scene.path("collector"), &scene.path("backup"));
+    copy(&scene.path("collector"), &scene.path("backup")).unwrap();
     scene.collector.resume().unwrap();
     for version in ["1", "2"] {
         scene.machine.packages(&[("bash", version)]).unwrap();
@@ -112,38 +73,38 @@ fn a_collector_put_back_to_yesterdays_copy_is_resynchronised() {
     let host = scene.agent.host().unwrap();
     scene.collector.kill();
     std::fs::remove_dir_all(scene.path("collector")).unwrap();
-    copy(&scene.path("backup"), &scene.path("collector"));
+    copy(&scene.path("backup"), &scene.path("collector")).unwrap();
     scene.collector.resume().unwrap();
     scene.machine.packages(&[("bash", "3"), ("new", "1")]).unwrap();
     scene.agent.report().unwrap();
-    assert_eq!(scene.stored().software, 2);
+    assert_eq!(scene.stored().unwrap().software, 2);
     assert_eq!(scene.agent.host().unwrap(), host, "same key, same host");
 }
 
 #[test]
 fn a_rolled_back_agent_stays_the_same_host() {
-    let scene = Scene::new("rollback");
+    let scene = Scene::new("rollback").unwrap();
     scene.agent.report().unwrap();
-    copy(&scene.path("agent"), &scene.path("agent.old"));
+    copy(&scene.path("agent"), &scene.path("agent.old")).unwrap();
     for version in ["1", "2"] {
         scene.machine.packages(&[("bash", version)]).unwrap();
         scene.agent.report().unwrap();
     }
     let host = scene.agent.host().unwrap();
     std::fs::remove_dir_all(scene.path("agent")).unwrap();
-    copy(&scene.path("agent.old"), &scene.path("agent"));
+    copy(&scene.path("agent.old"), &scene.path("agent")).unwrap();
     scene.machine.packages(&[("bash", "3"), ("after", "1")]).unwrap();
     scene.agent.report().unwrap();
     assert_eq!(scene.agent.host().unwrap(), host);
-    assert_eq!(scene.stored().software, 2);
+    assert_eq!(scene.stored().unwrap().software, 2);
 }
 
 #[test]
 fn a_cloned_agent_becomes_a_pending_host_of_its_own() {
-    let scene = Scene::new("original");
+    let scene = Scene::new("original").unwrap();
     scene.agent.report().unwrap();
     let original = scene.agent.host().unwrap();
-    copy(&scene.path("agent"), &scene.path("clone"));
+    copy(&scene.path("agent"), &scene.path("clone")).unwrap();
     let machine = Machine::at(&scene.path("other-machine"), "copy").unwrap();
     let clone = Agent::of(&scene.path("clone"), machine.root());
     machine.packages(&[("bash", "9")]).unwrap();
@@ -160,41 +121,38 @@ fn a_cloned_agent_becomes_a_pending_host_of_its_own() {
     let of = |id: &str| hosts.iter().find(|h| h["id"] == id).unwrap_or_else(|| panic!("{id}: {hosts:?}"));
     let made = of(&clone.host().unwrap());
     assert_eq!((&made["state"], &made["cloned_from"]), (&"pending".into(), &original.as_str().into()));
-    assert_eq!(scene.stored().software, 3, "the original is untouched");
+    assert_eq!(scene.stored().unwrap().software, 3, "the original is untouched");
 }
 
 #[test]
 fn a_revoked_agent_stops() {
-    let scene = Scene::new("revoked");
+    let scene = Scene::new("revoked").unwrap();
     scene.agent.report().unwrap();
-    let before = scene.stored();
+    let before = scene.stored().unwrap();
     let host = scene.agent.host().unwrap();
     let output = program::output(&mut scene.collector.command(&["host", "revoke", &host]).unwrap()).unwrap();
     assert!(output.status.success());
     scene.machine.packages(&[("bash", "6")]).unwrap();
     assert!(!scene.agent.once().unwrap().status.success());
-    assert_eq!(scene.stored().head, before.head);
+    assert_eq!(scene.stored().unwrap().head, before.head);
 }
 
 /// A wrong clock never refuses a report; the offset is measured.
 #[test]
 fn wrong_clocks_report_all_the_same() {
-    let library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
-    if !Path::new(library).exists() {
-        eprintln!("skipped: faketime is not installed");
+    if let Some(why) = clock::missing() {
+        eprintln!("skipped: {why}");
         return;
     }
-    let scene = Scene::new("clock");
+    let scene = Scene::new("clock").unwrap();
     scene.agent.report().unwrap();
     for (time, hours) in [("+1d", Some(24)), ("-365d", Some(-365 * 24)), ("@1970-01-01 09:00:00", None)] {
         let version = format!("1-{}", time.len());
         scene.machine.packages(&[("bash", &version), ("clock", "1")]).unwrap();
-        let agent = Agent::of(&scene.path("agent"), scene.machine.root())
-            .env("LD_PRELOAD", library)
-            .env("FAKETIME", time)
-            .env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        let mut agent = Agent::of(&scene.path("agent"), scene.machine.root());
+        agent.live_at(time).unwrap();
         agent.report().unwrap_or_else(|error| panic!("{time}: {error:#}"));
-        assert_eq!(scene.stored().software, 2, "{time}");
+        assert_eq!(scene.stored().unwrap().software, 2, "{time}");
         let hosts = scene.collector.json(&["host", "list"]).unwrap();
         let offset = hosts[0]["clock_offset_ms"].as_i64().unwrap();
         if let Some(hours) = hours {
@@ -204,12 +162,12 @@ fn wrong_clocks_report_all_the_same() {
     }
     // And with the clock mended.
     scene.agent.report().unwrap();
-    assert!(scene.query("select count(*) as n from hosts").to_string().contains('1'));
+    assert!(scene.query("select count(*) as n from hosts").unwrap().to_string().contains('1'));
 }
 
 #[test]
 fn a_frozen_snapshot_verifies_until_one_byte_changes() {
-    let scene = Scene::new("frozen");
+    let scene = Scene::new("frozen").unwrap();
     scene.agent.report().unwrap();
     let taken = scene.collector.json(&["snapshot", "take"]).unwrap();
     let id = taken["id"].as_str().unwrap_or_else(|| panic!("{taken}")).to_owned();
@@ -235,9 +193,9 @@ fn a_frozen_snapshot_verifies_until_one_byte_changes() {
 
 #[test]
 fn the_query_command_reads_and_does_nothing_else() {
-    let scene = Scene::new("query");
+    let scene = Scene::new("query").unwrap();
     scene.agent.report().unwrap();
-    assert!(scene.query("select name from hosts").to_string().contains("query"));
+    assert!(scene.query("select name from hosts").unwrap().to_string().contains("query"));
     let attacks = [
         "attach database '/tmp/x' as x",
         "vacuum into '/tmp/tenken-attack'",

@@ -89,7 +89,20 @@ pub enum TransportError {
         /// Why it does not count.
         detail: String,
     },
+    /// A signed answer, but by a key this machine does not know: that of another collector, or a successor
+    /// that was announced while this machine was away.
+    #[error("{url} gave an answer signed by a key that is not known here")]
+    UnknownSigner {
+        /// Address.
+        url: String,
+    },
 }
+
+/// What to do where a collector shows a certificate or key that is not the one of the enrolment.
+pub const REPLACED: Text = Text::new(
+    "別のTenkenコレクタが応答しているか、このコンピューターが停止している間にコレクタの証明書または鍵が交換されました。アドレスを確認し、正しければ管理者に新しいトークンを求めて `tenken-agent enrol --replace トークン` を実行してください。",
+    "Another Tenken collector answers, or the collector's certificate or key was replaced while this machine was away. Check the address; if it is right, ask the administrator for a new token and run `tenken-agent enrol --replace TOKEN`.",
+);
 
 impl TransportError {
     /// Stable code.
@@ -107,6 +120,7 @@ impl TransportError {
             Self::TimedOut { .. } => "timed_out",
             Self::Broken { .. } => "connection_broken",
             Self::Unsigned { .. } => "unsigned_answer",
+            Self::UnknownSigner { .. } => "unknown_signer",
         }
     }
 
@@ -142,6 +156,8 @@ impl TransportError {
                 "プロキシの管理者に、コレクタのアドレスとポートへのCONNECTを許可するよう依頼してください。",
                 "Ask whoever runs the proxy to allow CONNECT to the collector's address and port.",
             ),
+            Self::UnknownSigner { .. } => REPLACED,
+            Self::Certificate { issuer, .. } if is_collector_ca(issuer) => REPLACED,
             Self::Certificate { .. } => Text::new(
                 "途中でTLSを検査する装置があるか、別のサーバーにつながっています。プロキシの管理者にこのアドレスを検査対象から外すよう依頼するのが最善です。できない場合に限り trust_os_store = true を設定してください(通信内容は装置に見えますが、署名により改ざんはできません)。",
                 "Something inspects TLS on the way, or another server answers. Best: have this address exempted from inspection. Only where that is impossible, set trust_os_store = true (the inspecting device can then read the traffic; signatures still keep it from changing anything).",
@@ -156,6 +172,12 @@ impl TransportError {
             ),
         }
     }
+}
+
+/// Whether an issuer is the authority that a Tenken collector makes for itself.
+#[must_use]
+pub fn is_collector_ca(issuer: &str) -> bool {
+    issuer.contains(tenken_shared::api::COLLECTOR_CA_NAME)
 }
 
 /// How to reach the collector.

@@ -77,7 +77,10 @@ fn read_policy(value: &serde_json::Value) -> Option<(PolicyEnvelope, Vec<String>
 /// Checks an HTTP answer; what is not signed is a failed delivery.
 pub fn check_answer(answer: &Answer, keys: &[PublicKey], re: Digest) -> Result<Checked, TransportError> {
     let text = std::str::from_utf8(&answer.body).unwrap_or_default();
-    check_reply(text, keys, re).map_err(|error| unsigned(answer, &error))
+    check_reply(text, keys, re).map_err(|error| match error {
+        ReplyError::Jws(JwsError::WrongKey) => TransportError::UnknownSigner { url: answer.url.clone() },
+        other => unsigned(answer, &other),
+    })
 }
 
 /// An answer that does not count.
