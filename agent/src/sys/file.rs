@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use jiff::Timestamp;
 
 use super::trace::{self, ABSENT, Access, DENIED};
-use super::{DEFAULT_FILE_CAP, DEFAULT_LIST_CAP, Family, Sys, SysError};
+use super::{DEFAULT_FILE_CAP, DEFAULT_LIST_CAP, Family, Sys, SysError, live};
 
 /// Most symlinks followed for one path.
 const MAX_LINKS: usize = 40;
@@ -321,13 +321,14 @@ impl Sys {
             Access::Names => or_absent(self.list_entries(what), |list| Some(names_hash(&list))),
             Access::Link => or_absent(self.link_target(what), Some),
             Access::Answer => self.answer_now(what),
+            Access::Registry => Self::registry_mark(what),
         }
     }
 
     /// The real path of `path`: as given on the live machine, with every link resolved inside the root under one.
     pub(super) fn resolve(&self, path: &str) -> Result<PathBuf, SysError> {
         if self.live {
-            return Ok(PathBuf::from(path));
+            return Ok(live::real_path(path));
         }
         let mut pending: Vec<std::ffi::OsString> = reversed(Path::new(path));
         let mut inside: Vec<std::ffi::OsString> = Vec::new();

@@ -9,6 +9,7 @@ mod answer;
 pub mod child;
 mod command;
 mod error;
+mod event_log;
 mod file;
 #[cfg(target_os = "linux")]
 pub mod hotplug;
@@ -18,6 +19,11 @@ mod process;
 mod sqlite;
 mod trace;
 pub mod windows_update;
+mod registry;
+mod sqlite;
+mod trace;
+mod windows_path;
+mod wmi;
 mod zone;
 
 #[cfg_attr(unix, path = "live/unix.rs")]
@@ -31,9 +37,11 @@ mod live_update;
 pub use answer::{Space, Uname};
 pub use command::{Command, Output};
 pub use error::SysError;
+pub use event_log::{Event, EventQuery, Events};
 pub use file::{Entry, FileKind, Stat};
 pub use journal::{JOURNAL_FOLDERS, KernelLog, KernelMessage};
 pub use process::Process;
+pub use registry::{Damage, Hive, Recovery, RegistryKey, RegistryValue, UserHive, filetime, utf16};
 pub use sqlite::Sqlite;
 pub use trace::{Recorder, Trace};
 
@@ -78,6 +86,7 @@ pub struct Sys {
     now: Option<Timestamp>,
     tracer: trace::Tracer,
     processes: process::Table,
+    hives: registry::HiveCache,
 }
 
 impl Sys {
@@ -98,6 +107,7 @@ impl Sys {
             now: None,
             tracer: trace::Tracer::default(),
             processes: process::Table::default(),
+            hives: registry::HiveCache::default(),
         }
     }
 
@@ -112,6 +122,7 @@ impl Sys {
             now: as_of,
             tracer: trace::Tracer::default(),
             processes: process::Table::default(),
+            hives: registry::HiveCache::default(),
         };
         sys.family = sys.detect_family()?;
         Ok(sys)

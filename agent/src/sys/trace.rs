@@ -38,6 +38,8 @@ pub(super) enum Access {
     Link,
     /// Hash of an answer of the running system, by name.
     Answer,
+    /// Last-written time of a key of the running system's registry.
+    Registry,
 }
 
 /// Everything one run depended on.
@@ -177,11 +179,15 @@ pub(super) fn signature(meta: &std::fs::Metadata) -> Option<String> {
     };
     #[cfg(not(unix))]
     let (changed, rest) = (modified, format!("{:?}", meta.file_type()));
-    let age = SystemTime::now().duration_since(changed.max(modified)).unwrap_or_default();
-    if age < RACY {
+    if !is_settled(changed.max(modified)) {
         return None;
     }
     Some(format!("{}-{}-{}-{rest}", meta.len(), nanos(modified)?, nanos(changed)?))
+}
+
+/// Whether a change is so long ago that a following one will show by another time.
+pub(super) fn is_settled(changed: SystemTime) -> bool {
+    SystemTime::now().duration_since(changed).unwrap_or_default() >= RACY
 }
 
 /// Whether a path is about processes, which come and go: a run that looked at them is never the same

@@ -1,5 +1,10 @@
 //! Doors of a running Linux or macOS.
 
+#[path = "no_registry.rs"]
+pub mod registry;
+
+use std::path::PathBuf;
+
 use crate::sys::SysError;
 use crate::sys::answer::{Space, Uname};
 
@@ -24,4 +29,14 @@ pub fn space(mount: &str) -> Result<Option<Space>, SysError> {
 /// Effective user 0.
 pub fn is_elevated() -> Option<bool> {
     Some(rustix::process::geteuid().is_root())
+}
+
+/// The real path of a path of the running machine: as it is.
+pub fn real_path(path: &str) -> PathBuf {
+    PathBuf::from(path)
+}
+
+/// There is no event log.
+pub fn events(query: &crate::sys::EventQuery) -> Result<crate::sys::Events, SysError> {
+    Err(SysError::Unsupported { what: query.channel.clone(), reason: "no_event_log".into() })
 }

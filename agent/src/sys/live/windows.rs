@@ -1,5 +1,14 @@
 //! Doors of a running Windows.
 
+#[path = "windows/event_log.rs"]
+mod event_log;
+#[path = "windows/registry.rs"]
+pub mod registry;
+
+use std::path::PathBuf;
+
+pub use event_log::events;
+
 use crate::sys::SysError;
 use crate::sys::answer::{Space, Uname};
 
@@ -20,4 +29,13 @@ pub fn space(mount: &str) -> Result<Option<Space>, SysError> {
 /// Not asked yet.
 pub fn is_elevated() -> Option<bool> {
     None
+}
+
+/// The real path of a path of the running machine: one without a drive lies on the system drive.
+pub fn real_path(path: &str) -> PathBuf {
+    if !path.starts_with('/') || path.starts_with("//") {
+        return PathBuf::from(path);
+    }
+    let drive = std::env::var("SystemDrive").unwrap_or_else(|_| "C:".into());
+    PathBuf::from(format!("{drive}{path}"))
 }
