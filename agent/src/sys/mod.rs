@@ -16,13 +16,11 @@ pub mod hotplug;
 mod journal;
 mod owned;
 mod process;
-mod sqlite;
-mod trace;
-pub mod windows_update;
 mod registry;
 mod sqlite;
 mod trace;
 mod windows_path;
+pub mod windows_update;
 mod wmi;
 mod zone;
 
