@@ -77,7 +77,9 @@ pub const EXAMPLE: &str = r#"# Settings of tenken-collector. Every line shows it
 # Folder of everything the embedded store keeps.
 #data = "/var/lib/tenken-collector"
 # PostgreSQL instead of the embedded store. Better given in the environment: TENKEN_DATABASE_URL.
-#database_url = "postgres://tenken@db.example/tenken"
+# TLS as libpq says it: sslmode=disable, prefer, require or verify-full, with sslrootcert=FILE;
+# the password from passwordfile=FILE or from PGPASSWORD.
+#database_url = "postgres://tenken@db.example/tenken?sslmode=verify-full&sslrootcert=/etc/tenken/ca.pem"
 # Address and port to listen on.
 #listen = "0.0.0.0:8443"
 # Address agents and people use. Default: the name of this machine.

@@ -32,6 +32,30 @@ impl Postgres {
     /// Makes a data folder and starts a server over it. As root it runs as user `postgres`, since
     /// PostgreSQL refuses root.
     pub fn start() -> Result<Self> {
+        Self::start_with(|_| Ok(String::new()))
+    }
+
+    /// The same, which also listens on `127.0.0.1:port`, speaks TLS there with this certificate and key
+    /// (PEM), and takes no log-in without TLS and password.
+    pub fn start_tls(port: u16, certificate: &str, key: &str) -> Result<Self> {
+        use std::os::unix::fs::PermissionsExt as _;
+        Self::start_with(|server| {
+            let (crt, secret) = (server.data().join("tls.crt"), server.data().join("tls.key"));
+            std::fs::write(&crt, certificate)?;
+            std::fs::write(&secret, key)?;
+            std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600))?;
+            if is_root() {
+                run(Command::new("chown").arg("postgres:").arg(&crt).arg(&secret))?;
+            }
+            let access = "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
+            std::fs::write(server.data().join("pg_hba.conf"), access)?;
+            Ok(format!(
+                "-c listen_addresses=127.0.0.1 -c port={port} -c ssl=on -c ssl_cert_file=tls.crt -c ssl_key_file=tls.key"
+            ))
+        })
+    }
+
+    fn start_with(prepare: impl FnOnce(&Self) -> Result<String>) -> Result<Self> {
         let bin = installed().context("PostgreSQL is not installed")?;
         let folder = tempfile::Builder::new().prefix("tenken-pg-").tempdir_in("/tmp")?;
         if is_root() {
@@ -43,8 +67,9 @@ impl Postgres {
             .args(["--auth=trust", "--username=postgres", "--encoding=UTF8"])
             .args(["--no-sync", "-D"])
             .arg(server.data()))?;
+        let further = prepare(&server)?;
         let options = format!(
-            "-k {} -c listen_addresses= -c fsync=off -c max_connections=300 -c shared_buffers=64MB",
+            "-k {} -c listen_addresses= -c fsync=off -c max_connections=300 -c shared_buffers=64MB {further}",
             server.folder.path().display()
         );
         let log = server.folder.path().join("log");

@@ -4,12 +4,13 @@
 //! transaction pooler in between (PgBouncer) does no harm. Serialisation conflicts and deadlocks are
 //! tried again from the start of the transaction.
 
+pub(super) mod address;
 mod tx;
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod};
 use tokio::runtime::Handle;
-use tokio_postgres::{Config, NoTls};
 
+use self::address::Address;
 use self::tx::{PostgresTx, is_conflict, translate};
 use super::error::{Result, StoreError};
 use super::{Engine, EngineKind, Mode, Running, Work};
@@ -29,14 +30,13 @@ pub(super) struct Postgres {
 impl Postgres {
     /// Connects; fails when no connection can be made now.
     pub(super) async fn connect(url: &str) -> Result<Self> {
-        let mut config: Config =
-            url.parse().map_err(|error| StoreError::Statement(format!("database address: {error}")))?;
+        let Address { mut config, tls } = Address::parse(url)?;
         config.application_name("tenken-collector").connect_timeout(std::time::Duration::from_secs(10));
         // "Accepted" promises durability, whatever the server's or role's default says.
         let options = config.get_options().map_or_else(String::new, |given| format!("{given} "));
         config.options(format!("{options}-c synchronous_commit=on"));
         let manager =
-            Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+            Manager::from_config(config, tls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
         let pool = Pool::builder(manager)
             .max_size(CONNECTIONS)
             .build()

@@ -12,11 +12,12 @@ use serde_json::Value;
 use tenken_shared::ids::Digest;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Config, NoTls, Row};
+use tokio_postgres::{Client, Row};
 
 use super::{Limits, SandboxError};
 use crate::export::Table;
 use crate::store::db::params;
+use crate::store::postgres::address::Address;
 use crate::store::{Result as StoreResult, Store, Tx, view};
 
 /// Key of the advisory lock under which roles and views are made.
@@ -42,15 +43,15 @@ pub(super) async fn run(
     limits: Limits,
 ) -> Result<Table, SandboxError> {
     let login = store.write(move |tx| prepare(tx, org)).await?;
-    let mut config: Config = url.parse().map_err(unavailable)?;
+    let Address { mut config, tls } = Address::parse(url)?;
     config.user(&login.role).password(&login.password).application_name("tenken-query");
     config.connect_timeout(limits.time);
-    let (client, connection) = config.connect(NoTls).await.map_err(unavailable)?;
+    let (client, connection) = config.connect(tls.clone()).await.map_err(unavailable)?;
     let driver = tokio::spawn(connection);
     let cancel = client.cancel_token();
     let outcome = tokio::time::timeout(limits.time * 2, ask(&client, &login, sql, limits)).await;
     if outcome.is_err() {
-        let _best_effort = cancel.cancel_query(NoTls).await;
+        let _best_effort = cancel.cancel_query(tls).await;
     }
     driver.abort();
     outcome.unwrap_or(Err(SandboxError::Limit("time")))
