@@ -23,6 +23,7 @@ pub mod removable_policy;
 pub mod restart;
 pub mod runner;
 pub mod services;
+pub mod servicing;
 pub mod software;
 pub mod sources;
 pub mod systemd;
@@ -43,6 +44,8 @@ use crate::sys::{Family, Sys, SysError};
 pub struct ProbeConfig {
     /// Declared backup paths, units and the like.
     pub policy: tenken_shared::policy::Policy,
+    /// The agent's own folder for what probes remember between runs; `None` where nothing is kept.
+    pub state_dir: Option<std::path::PathBuf>,
     /// How the other probes went; given to the probe `agent`, which runs last.
     pub states: Vec<tenken_shared::fact::agent::ProbeState>,
 }

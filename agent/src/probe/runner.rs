@@ -34,6 +34,7 @@ pub struct Runner {
     probes: Vec<&'static Probe>,
     limit: Duration,
     memo: Memo,
+    state_dir: Option<PathBuf>,
     states: BTreeMap<FactKind, ProbeState>,
     running: BTreeMap<&'static str, Arc<AtomicBool>>,
 }
@@ -43,12 +44,12 @@ impl Runner {
     /// unchanged machine is not read again by the next process either; without, in memory only.
     #[must_use]
     pub fn new(sys: Sys, state_dir: Option<PathBuf>) -> Self {
-        let memo = Memo::open(state_dir, &sys);
-        Self::with_probes(sys, memo, registry::ALL.to_vec(), TIME_LIMIT)
+        let memo = Memo::open(state_dir.clone(), &sys);
+        Self { state_dir, ..Self::with_probes(sys, memo, registry::ALL.to_vec(), TIME_LIMIT) }
     }
 
     fn with_probes(sys: Sys, memo: Memo, probes: Vec<&'static Probe>, limit: Duration) -> Self {
-        Self { sys, probes, limit, memo, states: BTreeMap::new(), running: BTreeMap::new() }
+        Self { sys, probes, limit, memo, state_dir: None, states: BTreeMap::new(), running: BTreeMap::new() }
     }
 
     /// The machine being read.
@@ -69,7 +70,11 @@ impl Runner {
             if !probe.kinds.iter().copied().any(wanted) {
                 continue;
             }
-            let config = ProbeConfig { states: self.states.values().cloned().collect(), ..config.clone() };
+            let config = ProbeConfig {
+                states: self.states.values().cloned().collect(),
+                state_dir: self.state_dir.clone(),
+                ..config.clone()
+            };
             for collection in self.run_one(probe, config) {
                 self.states.insert(collection.kind, state_of(&collection));
                 if wanted(collection.kind) {

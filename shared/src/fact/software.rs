@@ -35,6 +35,6 @@ pub struct SoftwareItem {
     pub scope: String,
     /// Which user, for scope `user`.
     pub user: Option<String>,
-    /// Source package where it differs from the name.
+    /// Source package where it differs from the name; `channel:NAME` for Office Click-to-Run.
     pub source_package: Option<String>,
 }

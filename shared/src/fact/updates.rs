@@ -49,6 +49,9 @@ pub struct PendingUpdate {
     pub cves: Vec<String>,
     /// Vendor release time, where the metadata say.
     pub released_at: Option<Timestamp>,
+    /// Whether the vendor moves `released_at` with each re-release (Windows): it was released then or before.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub release_moves: bool,
     /// Held back by an administrator (hold, versionlock, IgnorePkg).
     pub held: bool,
     /// Hidden by a user (Windows).

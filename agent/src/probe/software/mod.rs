@@ -4,7 +4,10 @@ mod linux;
 mod macos;
 pub mod parse_flatpak;
 pub mod parse_snap;
+pub mod parse_windows;
 mod windows;
+
+pub(crate) use windows::update_entries as windows_update_entries;
 
 use tenken_shared::collected::SourceState;
 use tenken_shared::fact::FactKind;

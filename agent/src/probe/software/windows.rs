@@ -1,13 +1,263 @@
-//! Installed software of Windows: not collected by this version.
+//! Software of Windows: uninstall entries of the machine (both views) and of every user, Windows Installer
+//! products, AppX packages, Office Click-to-Run, browsers.
+//!
+//! Source: the registry, live or from hives; runs no command. Users who are logged off are read from their
+//! `NTUSER.DAT`; a hive that cannot be read makes the fact `partial`.
+//! Privilege: other users' hives and the per-user lists of packages need an administrator.
+//!
+//! `source` says where a title was found: `uninstall`, `msi`, `appx`, `click_to_run`, `browser`, and
+//! `component` for what Windows hides from its own list (`SystemComponent`). Updates among the entries are no
+//! software; [`update_entries`] gives them to the history.
 
-use tenken_shared::collected::{Reason, Status};
-use tenken_shared::fact::FactKind;
+mod appx;
+mod browser;
+mod msi;
+mod office;
+mod uninstall;
 
+use jiff::tz::TimeZone;
+use tenken_shared::collected::SourceState;
+use tenken_shared::fact::software::SoftwareItem;
+
+use super::{Part, assemble, parse_windows};
 use crate::probe::Collection;
-use crate::sys::Sys;
+use crate::probe::package::settle;
+use crate::sys::{RegistryKey, Sys, SysError, UserHive};
 
-/// `unsupported`, with that reason.
+pub(crate) use uninstall::update_entries;
+
+/// Most entries of one place.
+const MAX_ENTRIES: usize = 20_000;
+/// Longest text of a field, characters.
+const MAX_TEXT: usize = 1_024;
+const ENVIRONMENT: &str = "HKLM\\SYSTEM\\CurrentControlSet\\Control\\Session Manager\\Environment";
+
+/// What every reader is handed.
+struct Context<'a> {
+    sys: &'a Sys,
+    /// Zone that dates without one are read in; UTC where the machine's is not known.
+    zone: TimeZone,
+    /// Architecture of the 64-bit view, or of the only one.
+    native: Option<&'static str>,
+    users: Vec<UserHive>,
+}
+
 pub fn collect(sys: &Sys) -> Collection {
-    let reason = Reason::new("not_yet_collected");
-    Collection::gap(FactKind::Software, Status::Unsupported, reason, "windows", sys.now())
+    assemble(sys, parts(sys))
+}
+
+fn parts(sys: &Sys) -> Vec<Part> {
+    let (users, mut parts) = match sys.user_hives() {
+        Ok(users) => (users, vec![]),
+        Err(error) => (vec![], vec![(vec![], settle::gap("users", &error))]),
+    };
+    let zone = sys.time_zone().unwrap_or(TimeZone::UTC);
+    let context = Context { sys, zone, native: native(sys), users };
+    parts.extend(uninstall::collect(&context));
+    parts.extend(msi::collect(&context));
+    parts.extend(appx::collect(&context));
+    parts.push(office::collect(&context));
+    parts.extend(browser::collect(&context));
+    settle_duplicates(parts)
+}
+
+fn native(sys: &Sys) -> Option<&'static str> {
+    let key = sys.registry(ENVIRONMENT).ok().flatten()?;
+    parse_windows::arch(&key.string("PROCESSOR_ARCHITECTURE").ok().flatten()?)
+}
+
+/// A part of items read under one key, or why it was not.
+fn part(source: &str, read: Result<Option<Read>, SysError>) -> Part {
+    match read {
+        Ok(Some(read)) => read.into_part(source),
+        Ok(None) => (vec![], settle::gap(source, &SysError::Absent { what: source.into() })),
+        Err(error) => (vec![], settle::gap(source, &error)),
+    }
+}
+
+/// What one place gave: items, and the entries that could not be read.
+#[derive(Default)]
+struct Read {
+    items: Vec<SoftwareItem>,
+    damaged: Option<SysError>,
+    truncated: bool,
+}
+
+impl Read {
+    fn into_part(self, source: &str) -> Part {
+        let mut state = match &self.damaged {
+            None => SourceState::known(source, self.items.len()),
+            Some(error) => settle::partial(source, self.items.len(), error.reason()),
+        };
+        state.truncated = self.truncated;
+        (self.items, state)
+    }
+}
+
+/// Reads each subkey of `key` with `entry`; one that cannot be read is remembered, the others are read on.
+fn each(
+    key: &RegistryKey,
+    mut entry: impl FnMut(&str, &RegistryKey) -> Result<Option<SoftwareItem>, SysError>,
+) -> Result<Read, SysError> {
+    let mut read = Read::default();
+    let names = key.subkeys()?;
+    read.truncated = names.len() > MAX_ENTRIES;
+    for name in names.iter().take(MAX_ENTRIES) {
+        match key.open(name).and_then(|found| found.map_or(Ok(None), |found| entry(name, &found))) {
+            Ok(item) => read.items.extend(item),
+            Err(error) => read.damaged = Some(error),
+        }
+    }
+    Ok(read)
+}
+
+/// A text value, trimmed and capped; a value of another type is none.
+fn text(key: &RegistryKey, name: &str) -> Result<Option<String>, SysError> {
+    match key.string(name) {
+        Ok(found) => Ok(found.map(|t| capped(&t)).filter(|t| !t.is_empty())),
+        Err(SysError::Failed { reason, .. }) if reason == "malformed" => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn capped(text: &str) -> String {
+    text.trim().chars().filter(|c| !c.is_control()).take(MAX_TEXT).collect()
+}
+
+fn item(source: &str, name: String, version: String) -> SoftwareItem {
+    SoftwareItem {
+        name,
+        version,
+        source: source.to_owned(),
+        scope: "machine".to_owned(),
+        ..SoftwareItem::default()
+    }
+}
+
+/// The same item, of one user.
+fn of_user(item: SoftwareItem, user: &UserHive) -> SoftwareItem {
+    let name = user.user.clone().unwrap_or_else(|| user.sid.clone());
+    SoftwareItem { scope: "user".to_owned(), user: Some(name), ..item }
+}
+
+/// One title seen in several places is one item: a Windows Installer product is told by its product code in
+/// [`msi`]; what remains here is a browser's own record beside its uninstall entry.
+fn settle_duplicates(mut parts: Vec<Part>) -> Vec<Part> {
+    let listed: Vec<(String, String, Option<String>)> = parts
+        .iter()
+        .flat_map(|(items, _)| items)
+        .filter(|i| matches!(i.source.as_str(), "uninstall" | "msi"))
+        .map(|i| (i.name.to_lowercase(), i.version.clone(), i.user.clone()))
+        .collect();
+    for (items, _) in &mut parts {
+        items.retain(|item| {
+            let name = item.name.to_lowercase();
+            let same = |(n, v, u): &(String, String, Option<String>)| {
+                n.starts_with(&name) && (*v == item.version || n.contains(&item.version)) && *u == item.user
+            };
+            item.source != "browser" || !listed.iter().any(same)
+        });
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use tenken_shared::collected::{Collected, Status};
+    use tenken_shared::fact::software::Software;
+
+    use crate::probe::ProbeConfig;
+    use crate::probe::fixture::{Fixture, body, corpus};
+    use crate::probe::software::PROBE;
+
+    fn read(fixture: &Fixture) -> Collected<Software> {
+        fixture.collect(&PROBE, &ProbeConfig::default())
+    }
+
+    /// `source name version scope` of every item.
+    fn lines(software: &Software) -> Vec<String> {
+        let line = |i: &super::SoftwareItem| {
+            let of = i.user.as_deref().unwrap_or(&i.scope);
+            format!("{} | {} | {} | {of}", i.source, i.name, i.version)
+        };
+        software.items.iter().map(line).collect()
+    }
+
+    #[test]
+    fn titles_of_every_place_are_listed_once_and_updates_are_none() {
+        let found = read(&Fixture::of("software/windows-11-ja"));
+        assert_eq!(found.status(), Status::Known, "{:?}", found.reason());
+        assert_eq!(
+            lines(found.value().unwrap()),
+            [
+                "appx | Example.Notes | 1.2.3.4 | 山田\u{3000}太郎",
+                "appx | Microsoft.WindowsCalculator | 11.2405.2.0 | machine",
+                "browser | Microsoft Edge | 142.0.3595.53 | machine",
+                "browser | Mozilla Firefox | 145.0 | machine",
+                "click_to_run | O365BusinessRetail | 16.0.19328.20190 | machine",
+                "click_to_run | VisioProRetail | 16.0.19328.20190 | machine",
+                "component | Microsoft Visual C++ 2022 X64 Minimum Runtime - 14.40.33810 | 14.40.33810 | machine",
+                "msi | 勘定奉行\u{3000}クライアント | 5.10 | machine",
+                "msi | 隠れた製品 | 1.0 | machine",
+                "uninstall | 7-Zip 24.08 (x64) | 24.08 | machine",
+                "uninstall | Google Chrome | 142.0.7444.60 | machine",
+                "uninstall | Zoom Workplace | 6.2.11 | 山田\u{3000}太郎",
+                "uninstall | 一太郎2024 | 34.0.1 | machine",
+            ]
+        );
+    }
+
+    #[test]
+    fn architecture_vendor_date_and_channel_are_read() {
+        let software = body(read(&Fixture::of("software/windows-11-ja")));
+        let of = |name: &str| software.items.iter().find(|i| i.name.starts_with(name)).unwrap();
+        let msi = of("勘定奉行");
+        assert_eq!(
+            (msi.arch.as_deref(), msi.vendor.as_deref()),
+            (Some("x86_64"), Some("株式会社オービック"))
+        );
+        assert!(msi.installed_at.is_some_and(|t| t.to_string().starts_with("2024-01-0")));
+        assert_eq!(of("一太郎").arch.as_deref(), Some("x86"));
+        assert!(of("Zoom").installed_at.is_some_and(|t| t.to_string().starts_with("2024-12-2")));
+        assert_eq!(of("O365").source_package.as_deref(), Some("channel:Current"));
+        assert_eq!(of("Mozilla").arch.as_deref(), Some("x86_64"));
+    }
+
+    #[test]
+    fn hive_of_a_user_that_cannot_be_read_makes_the_list_partial() {
+        let fixture = Fixture::of("software/windows-11-ja");
+        fixture.write("/Users/山田\u{3000}太郎/NTUSER.DAT", b"no hive");
+        let found = read(&fixture);
+        assert_eq!(found.status(), Status::Partial);
+        assert!(lines(found.value().unwrap()).iter().any(|l| l.starts_with("uninstall | 7-Zip")));
+        assert!(found.value().unwrap().sources.iter().any(|s| s.is_gap() && s.source.contains("HKU")));
+    }
+
+    #[test]
+    fn folder_without_a_software_hive_is_no_empty_list() {
+        let fixture = Fixture::empty();
+        fixture.folder("/Windows/System32/config");
+        let found = read(&fixture);
+        assert!(found.value().is_none(), "{found:?}");
+    }
+
+    #[test]
+    fn programs_of_a_real_user_hive() {
+        let Some(folder) = corpus("windows-registry-hive") else { return };
+        let packed = std::fs::read(folder.join("regipy/NTUSER_with_winscp.DAT.xz")).unwrap();
+        let mut hive = vec![];
+        lzma_rs::xz_decompress(&mut packed.as_slice(), &mut hive).unwrap();
+        let fixture = Fixture::of("software/windows-11-ja");
+        fixture.write("/Users/山田\u{3000}太郎/NTUSER.DAT", hive);
+        let software = body(read(&fixture));
+        let own: Vec<_> = software
+            .items
+            .iter()
+            .filter(|i| i.scope == "user" && matches!(i.source.as_str(), "uninstall" | "msi" | "component"))
+            .collect();
+        assert_eq!(own.len(), 4, "{own:?}");
+        let zoom = own.iter().find(|i| i.name == "Zoom").unwrap();
+        assert_eq!(zoom.version, "5.9.3 (3169)");
+        assert_eq!(zoom.vendor.as_deref(), Some("Zoom Video Communications, Inc."));
+    }
 }

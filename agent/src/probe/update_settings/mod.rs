@@ -3,6 +3,7 @@
 mod linux;
 mod macos;
 pub mod parse;
+pub mod parse_windows;
 mod windows;
 
 use tenken_shared::fact::FactKind;

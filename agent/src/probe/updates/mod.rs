@@ -1,6 +1,6 @@
 //! Pending updates, computed from the metadata that the machine's package managers keep, and how old those are.
 //!
-//! No package manager is run and nothing is fetched. An empty list means "none" only where every active
+//! On Linux no package manager is run and nothing is fetched; Windows is asked through its update agent. An empty list means "none" only where every active
 //! repository's metadata were there: without them the fact is `failed`, reason `metadata_missing`, and
 //! with some of them missing it is `partial`.
 
@@ -10,6 +10,7 @@ pub mod class;
 mod linux;
 mod macos;
 mod pacman;
+pub mod parse_windows;
 mod rpm;
 mod windows;
 
@@ -48,10 +49,10 @@ fn watch(family: Family) -> &'static [&'static str] {
     }
 }
 
-fn collect(sys: &Sys, _: &ProbeConfig) -> Vec<Collection> {
+fn collect(sys: &Sys, config: &ProbeConfig) -> Vec<Collection> {
     match sys.family() {
         Family::Linux => linux::collect(sys),
-        Family::Windows => windows::collect(sys),
+        Family::Windows => windows::collect(sys, config),
         Family::Macos => macos::collect(sys),
     }
 }

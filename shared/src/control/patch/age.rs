@@ -120,6 +120,8 @@ impl Limits<'_> {
         let end = |at: Timestamp| deadline(at, patch.days, zone);
         // A release in the future is no release time.
         if let Some(released) = update.released_at.filter(|at| plausible(*at, now)) {
+            // A date that moves is at best the latest release: what was seen before was out before.
+            let released = seen.filter(|_| update.release_moves).map_or(released, |seen| released.min(seen));
             let deadline = end(released);
             let standing = match deadline {
                 Some(end) if now < end => Standing::InTime(end),
