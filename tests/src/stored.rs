@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use tenken_shared::ids::Digest;
 
 use crate::program::Store;
@@ -77,13 +77,17 @@ async fn client(url: &str) -> Result<tokio_postgres::Client> {
     Ok(client)
 }
 
-/// Makes an empty database on the server of `url` and gives its address; `url` must be of the form that
-/// [`crate::postgres::Postgres::url`] gives.
+/// Makes an empty database on the server of `url` (an address or `key=value` pairs) and gives its address.
 pub async fn fresh_database(url: &str, name: &str) -> Result<String> {
     let client = client(url).await?;
     client.batch_execute(&format!("drop database if exists {name} with (force)")).await?;
     client.batch_execute(&format!("create database {name}")).await?;
-    let (before, after) = url.split_once("///").context("address with a host")?;
-    let parameters = after.split_once('?').context("address without parameters")?.1;
-    Ok(format!("{before}///{name}?{parameters}"))
+    let Some((scheme, rest)) = url.split_once("://") else {
+        // Of a key given twice, the later one counts.
+        return Ok(format!("{url} dbname={name}"));
+    };
+    let (place, parameters) =
+        rest.split_once('?').map_or((rest, String::new()), |(p, q)| (p, format!("?{q}")));
+    let authority = place.split('/').next().unwrap_or_default();
+    Ok(format!("{scheme}://{authority}/{name}{parameters}"))
 }

@@ -92,14 +92,14 @@ fn bad_frame(error: std::io::Error) -> DecodeError {
 
 /// One content of a report.
 #[derive(Debug)]
-pub enum Decoded {
+pub enum Decoded<'a> {
     /// Software that can be rows.
-    Software(Split),
+    Software(Split<'a>),
     /// Anything else.
     Other(Box<FactContent>),
 }
 
-impl Decoded {
+impl Decoded<'_> {
     /// Name of the kind.
     #[must_use]
     pub fn kind(&self) -> &str {
@@ -111,7 +111,7 @@ impl Decoded {
 }
 
 /// Reads one body line. Its bytes must be canonical: what is signed has one form only.
-pub fn body(bytes: &[u8]) -> Result<(Digest, Decoded), DecodeError> {
+pub fn body(bytes: &[u8]) -> Result<(Digest, Decoded<'_>), DecodeError> {
     if bytes.len() > MAX_FACT_BYTES {
         return Err(DecodeError::TooLarge("fact"));
     }

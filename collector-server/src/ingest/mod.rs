@@ -357,7 +357,7 @@ impl Ingest {
                 Decoded::Software(split) => Ready::Rows {
                     rows: self.store.software_rows(&split).await?,
                     status: split.status,
-                    rest: split.rest,
+                    rest: split.rest.to_owned(),
                 },
                 Decoded::Other(content) => {
                     let (encoding, packed) = pack(bytes);

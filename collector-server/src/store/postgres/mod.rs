@@ -1,7 +1,7 @@
 //! PostgreSQL: a pool of connections, each transaction on a blocking thread.
 //!
-//! Statements are sent with their types (`query_typed`), without named prepared statements, so that a
-//! transaction pooler in between (PgBouncer) does no harm. Serialisation conflicts and deadlocks are
+//! Each connection prepares a statement once, with its types; a transaction pooler in between must know
+//! prepared statements (PgBouncer from 1.21, `max_prepared_statements`). Serialisation conflicts and deadlocks are
 //! tried again from the start of the transaction.
 
 pub(super) mod address;

@@ -96,6 +96,16 @@ impl PostgresTx<'_> {
         translate(error)
     }
 
+    /// Runs a statement that each connection parses and plans once.
+    fn execute_prepared(&mut self, text: &str, params: &[(&(dyn ToSql + Sync), Type)]) -> Result<u64> {
+        let types: Vec<Type> = params.iter().map(|(_, ty)| ty.clone()).collect();
+        let work = async {
+            let statement = self.client.prepare_typed_cached(text, &types).await?;
+            self.client.execute_raw(&statement, params.iter().map(|(value, _)| *value)).await
+        };
+        self.handle.block_on(work).map_err(|error| self.failed(&error))
+    }
+
     fn run_bulk(&mut self, text: &str, columns: &[(&str, Column<'_>)]) -> Result<u64> {
         let params: Vec<(&(dyn ToSql + Sync), Type)> = columns
             .iter()
@@ -108,7 +118,7 @@ impl PostgresTx<'_> {
                 Column::Bytes(v) => (v as _, Type::BYTEA_ARRAY),
             })
             .collect();
-        self.handle.block_on(self.client.execute_typed(text, &params)).map_err(|error| self.failed(&error))
+        self.execute_prepared(text, &params)
     }
 }
 
@@ -136,9 +146,7 @@ impl Tx for PostgresTx<'_> {
 
     fn execute(&mut self, text: &str, params: &[Param<'_>]) -> Result<u64> {
         let typed: Vec<_> = params.iter().map(|p| (p as &(dyn ToSql + Sync), type_of(p))).collect();
-        self.handle
-            .block_on(self.client.execute_typed(&sql::for_postgres(text), &typed))
-            .map_err(|error| self.failed(&error))
+        self.execute_prepared(&sql::for_postgres(text), &typed)
     }
 
     fn query(
@@ -147,11 +155,13 @@ impl Tx for PostgresTx<'_> {
         params: &[Param<'_>],
         each: &mut dyn FnMut(Row) -> Result<()>,
     ) -> Result<()> {
-        let typed: Vec<_> = params.iter().map(|p| (p as &(dyn ToSql + Sync), type_of(p))).collect();
-        let rows = self
-            .handle
-            .block_on(self.client.query_typed(&sql::for_postgres(text), &typed))
-            .map_err(|error| self.failed(&error))?;
+        let types: Vec<Type> = params.iter().map(type_of).collect();
+        let values: Vec<&(dyn ToSql + Sync)> = params.iter().map(|p| p as &(dyn ToSql + Sync)).collect();
+        let work = async {
+            let statement = self.client.prepare_typed_cached(&sql::for_postgres(text), &types).await?;
+            self.client.query(&statement, &values).await
+        };
+        let rows = self.handle.block_on(work).map_err(|error| self.failed(&error))?;
         rows.iter().try_for_each(|row| each(read_row(row)?))
     }
 
