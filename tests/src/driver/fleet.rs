@@ -19,6 +19,8 @@ use tenken_shared::fact::{FactBody, FactRecord};
 const COMMON: u64 = 560;
 /// Further packages of each host, out of the tail.
 const OWN: u64 = 140;
+/// 2026-01-01 00:00 UTC: no package of a first report was installed later.
+const IMAGED_S: i64 = 1_767_225_600;
 /// Titles in the tail.
 const TAIL: u64 = 5_000;
 
@@ -95,7 +97,10 @@ impl Fleet {
                 name_of(title % 90),
                 title % 90
             )),
-            installed_at: self.now.checked_sub(SignedDuration::from_hours(24 * age as i64)).ok(),
+            // From a fixed day: in a later round only what changed may have another time.
+            installed_at: Timestamp::from_second(IMAGED_S)
+                .and_then(|day| day.checked_sub(SignedDuration::from_hours(24 * age as i64)))
+                .ok(),
             source: "deb".into(),
             scope: "machine".into(),
             user: None,
