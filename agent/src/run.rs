@@ -153,6 +153,8 @@ struct Agent {
     not_before: Option<tokio::time::Instant>,
     /// Set while the disk takes no report: since when.
     disk_full_since: Option<Timestamp>,
+    /// Nothing was done since memory was last given back.
+    rested: bool,
     _lock: File,
 }
 
@@ -187,6 +189,7 @@ impl Agent {
             started_at,
             not_before: None,
             disk_full_since: None,
+            rested: false,
             _lock: lock,
         };
         agent.event("agent.started", serde_json::json!({"version": env!("CARGO_PKG_VERSION")}));
@@ -217,7 +220,10 @@ impl Agent {
                 self.schedule.bring_forward(FactKind::ALL.iter().copied());
             }
             match step {
-                Ok(Step::Next) => return Ok(()),
+                Ok(Step::Next) => {
+                    self.rested = false;
+                    return Ok(());
+                }
                 Ok(Step::ReportNeeded) => {
                     self.spool_report();
                     return Ok(());
@@ -230,12 +236,21 @@ impl Agent {
         let nap = self.schedule.wait(now).min(LONGEST_NAP);
         let until = tokio::time::Instant::now() + nap;
         let until = self.not_before.map_or(until, |at| at.min(until));
+        self.rest();
         tokio::select! {
             () = tokio::time::sleep_until(until) => {}
             kinds = self.watch.changed() => self.schedule.bring_forward(kinds),
             Some(event) = self.media.recv() => self.media_event(event),
         }
         Ok(())
+    }
+
+    /// Before a wait that follows work: what only the work needed goes back to the system.
+    fn rest(&mut self) {
+        if !std::mem::replace(&mut self.rested, true) {
+            #[cfg(target_os = "linux")]
+            crate::sys::memory::give_back();
+        }
     }
 
     /// A medium came or went: the event itself is reported, with the state read anew.
@@ -274,6 +289,7 @@ impl Agent {
             (runner, given)
         });
         let (runner, given) = task.await.map_err(|e| RunError::Runner(e.to_string()))?;
+        self.rested = false;
         self.runner = Some(runner);
         self.take(given, round_at);
         let policy = self.delivery.policy.policy.collection.clone();

@@ -14,6 +14,8 @@ mod file;
 #[cfg(target_os = "linux")]
 pub mod hotplug;
 mod journal;
+#[cfg(target_os = "linux")]
+pub mod memory;
 mod owned;
 mod process;
 mod registry;
