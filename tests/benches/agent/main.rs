@@ -4,7 +4,7 @@
 //! static program as the kernel counts them, so they hold on a machine that does other work as well. The
 //! machine that is read is made here: 800 packages, 114 of them with an update, 50 MB of package lists.
 //! `TENKEN_BENCH_AGENT` names a program that is built already; else it is built for musl now.
-//! Prints one JSON document; CPU is the mean of [`TIMES`] runs, memory the most of them.
+//! Prints one JSON document (progress goes to stderr); CPU is the mean of [`TIMES`] runs, memory the most of them.
 
 mod cost;
 mod fixture;
@@ -20,9 +20,9 @@ use fixture::Lists;
 use serde_json::{Value, json};
 
 /// Runs of each figure.
-const TIMES: u64 = 20;
+const TIMES: u64 = 10;
 /// Rounds of the service over which its repeat is measured.
-const ROUNDS: u64 = 20;
+const ROUNDS: u64 = 10;
 const MUSL: &str = "x86_64-unknown-linux-musl";
 
 fn main() -> Result<()> {
@@ -31,10 +31,13 @@ fn main() -> Result<()> {
     let mut figures = serde_json::Map::new();
     for (name, lists) in [("plain", Lists::Plain), ("lz4", Lists::Lz4)] {
         let root = folder.path().join(name);
+        eprintln!("inventory of a folder, {name}");
         fixture::write(&root, lists)?;
         figures.insert(format!("root_{name}"), over(&agent, Some(&root), &folder.path().join("state"))?);
     }
+    eprintln!("inventory of this machine");
     figures.insert("live".into(), over(&agent, None, &folder.path().join("state"))?);
+    eprintln!("service");
     figures.insert("service_root".into(), service(&agent, Some(&folder.path().join("plain")))?);
     figures.insert("service_live".into(), service(&agent, None)?);
     let document = json!({
