@@ -9,7 +9,7 @@ pub mod dconf;
 pub mod decode;
 pub mod firewall;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 pub mod hardware;
 pub mod homes;
 pub mod identity;
@@ -31,6 +31,9 @@ pub mod update_history;
 pub mod update_settings;
 pub mod updates;
 pub mod volumes;
+pub mod windows;
+#[cfg(test)]
+pub mod winhive;
 
 use jiff::Timestamp;
 use tenken_shared::collected::{Collected, Reason, Status};

@@ -54,6 +54,11 @@ impl Sys {
         self.answer("addresses", addresses())
     }
 
+    /// MAC address by interface.
+    pub fn mac_addresses(&self) -> Result<BTreeMap<String, String>, SysError> {
+        self.answer("mac_addresses", mac_addresses())
+    }
+
     /// Space of the file system mounted at `mount`. May block on a network file system that hangs.
     pub fn space(&self, mount: &str) -> Result<Option<Space>, SysError> {
         self.answer(&format!("space:{mount}"), live::space(mount))
@@ -88,6 +93,7 @@ impl Sys {
             None if name == "uname" => mark(&live::uname().ok()?),
             None if name == "booted_at" => mark(&booted_at().ok()?),
             None if name == "addresses" => mark(&addresses().ok()?),
+            None if name == "mac_addresses" => mark(&mac_addresses().ok()?),
             None if name == "processes" => self.processes_now(),
             Some(("running", name)) => self.running_now(name),
             Some(("space", mount)) => mark(&live::space(mount).ok()?),
@@ -114,12 +120,23 @@ fn booted_at() -> Result<Timestamp, SysError> {
     Timestamp::from_second(seconds).map_err(|_| failed("range"))
 }
 
-fn addresses() -> Result<BTreeMap<String, Vec<String>>, SysError> {
-    let networks = sysinfo::Networks::new_with_refreshed_list().map_err(|error| SysError::Failed {
+fn networks() -> Result<sysinfo::Networks, SysError> {
+    sysinfo::Networks::new_with_refreshed_list().map_err(|error| SysError::Failed {
         what: "addresses".into(),
         reason: "api_error".into(),
         detail: error.to_string(),
-    })?;
+    })
+}
+
+fn mac_addresses() -> Result<BTreeMap<String, String>, SysError> {
+    let of = |(name, data): (&std::ffi::OsStr, &sysinfo::NetworkData)| {
+        (name.to_string_lossy().into_owned(), data.mac_address().to_string())
+    };
+    Ok(networks()?.iter().map(|(name, data)| of((name.as_ref(), data))).collect())
+}
+
+fn addresses() -> Result<BTreeMap<String, Vec<String>>, SysError> {
+    let networks = networks()?;
     let of = |data: &sysinfo::NetworkData| {
         let mut list: Vec<_> = data.ip_networks().to_vec();
         list.sort();

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tenken_shared::collected::Status;
 
-use super::{SysError, command, live_update};
+use super::{SysError, command, live, live_update};
 
 /// The hidden command that a child is started with.
 pub const COMMAND: &str = "ask";
@@ -29,10 +29,12 @@ const MAX_MEMORY: usize = 512 * 1024 * 1024;
 pub enum Job {
     /// Search and history of the Windows Update Agent.
     WindowsUpdate,
+    /// A query of WMI.
+    Wmi,
 }
 
 impl Job {
-    const ALL: [(Self, &'static str); 1] = [(Self::WindowsUpdate, "windows-update")];
+    const ALL: [(Self, &'static str); 2] = [(Self::WindowsUpdate, "windows-update"), (Self::Wmi, "wmi")];
 
     fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(job, _)| *job == self).map_or("", |(_, name)| name)
@@ -41,6 +43,7 @@ impl Job {
     fn answer(self, request: Value) -> Result<Value, SysError> {
         match self {
             Self::WindowsUpdate => live_update::answer(request),
+            Self::Wmi => live::wmi(&request),
         }
     }
 }

@@ -40,3 +40,8 @@ pub fn real_path(path: &str) -> PathBuf {
 pub fn events(query: &crate::sys::EventQuery) -> Result<crate::sys::Events, SysError> {
     Err(SysError::Unsupported { what: query.channel.clone(), reason: "no_event_log".into() })
 }
+
+/// There is no WMI.
+pub fn wmi(_: &serde_json::Value) -> Result<serde_json::Value, SysError> {
+    Err(SysError::Unsupported { what: "wmi".into(), reason: "no_wmi".into() })
+}

@@ -4,10 +4,13 @@
 mod event_log;
 #[path = "windows/registry.rs"]
 pub mod registry;
+#[path = "windows/wmi.rs"]
+mod wmi;
 
 use std::path::PathBuf;
 
 pub use event_log::events;
+pub use wmi::answer as wmi;
 
 use crate::sys::SysError;
 use crate::sys::answer::{Space, Uname};

@@ -1,0 +1,111 @@
+//! Windows machines for probe tests: a folder with hives written by an independent library.
+
+use regf::structures::DataType;
+use regf::writer::HiveBuilder;
+use tenken_shared::collected::Collected;
+use tenken_shared::fact::FactBody;
+
+use super::{Probe, ProbeConfig};
+use crate::probe::fixture::Fixture;
+
+/// A Windows machine under a root folder. Hives that nothing was put into do not exist.
+pub struct Machine {
+    fixture: Fixture,
+    hives: Vec<(String, HiveBuilder)>,
+}
+
+/// A value to put into a hive.
+pub enum Put {
+    Text(String),
+    Number(u32),
+    Bytes(Vec<u8>),
+    Texts(Vec<String>),
+}
+
+impl From<&str> for Put {
+    fn from(text: &str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<u32> for Put {
+    fn from(number: u32) -> Self {
+        Self::Number(number)
+    }
+}
+
+impl From<Vec<u8>> for Put {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+impl From<Vec<&str>> for Put {
+    fn from(texts: Vec<&str>) -> Self {
+        Self::Texts(texts.into_iter().map(str::to_owned).collect())
+    }
+}
+
+fn wide(text: &str) -> Vec<u8> {
+    text.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect()
+}
+
+impl Machine {
+    /// An empty Windows folder.
+    pub fn new() -> Self {
+        let fixture = Fixture::empty();
+        fixture.folder("/Windows/System32/config");
+        Self { fixture, hives: vec![] }
+    }
+
+    /// The folder.
+    pub fn fixture(&self) -> &Fixture {
+        &self.fixture
+    }
+
+    /// Puts a value into `SOFTWARE`.
+    pub fn software(&mut self, key: &str, name: &str, value: impl Into<Put>) -> &mut Self {
+        self.put("Windows/System32/config/SOFTWARE", key, name, value.into())
+    }
+
+    /// Puts a value into `SYSTEM`.
+    pub fn system(&mut self, key: &str, name: &str, value: impl Into<Put>) -> &mut Self {
+        self.put("Windows/System32/config/SYSTEM", key, name, value.into())
+    }
+
+    /// Puts an unnamed value into `SECURITY`.
+    pub fn security(&mut self, key: &str, value: Vec<u8>) -> &mut Self {
+        self.put("Windows/System32/config/SECURITY", key, "", Put::Bytes(value))
+    }
+
+    /// Puts a value into any hive file.
+    pub fn put(&mut self, file: &str, key: &str, name: &str, value: Put) -> &mut Self {
+        let at = match self.hives.iter().position(|(of, _)| of == file) {
+            Some(at) => at,
+            None => {
+                self.hives.push((file.into(), HiveBuilder::new().unwrap()));
+                self.hives.len() - 1
+            }
+        };
+        let builder = &mut self.hives[at].1;
+        builder.create_key(key).unwrap();
+        let name = (!name.is_empty()).then_some(name);
+        let (kind, bytes) = match value {
+            Put::Text(text) => (DataType::String, wide(&text)),
+            Put::Number(number) => (DataType::Dword, number.to_le_bytes().to_vec()),
+            Put::Bytes(bytes) => (DataType::Binary, bytes),
+            Put::Texts(texts) => {
+                (DataType::MultiString, texts.iter().flat_map(|t| wide(t)).chain([0, 0]).collect())
+            }
+        };
+        builder.add_value_with_type(key, name, &bytes, kind).unwrap();
+        let bytes = builder.to_bytes().unwrap();
+        self.fixture.write(file, bytes);
+        self
+    }
+
+    /// Runs a probe and gives the fact of type `T`.
+    pub fn collect<T: FactBody>(&self, probe: &Probe, config: &ProbeConfig) -> Collected<T> {
+        self.fixture.collect(probe, config)
+    }
+}
