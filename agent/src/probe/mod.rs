@@ -10,6 +10,7 @@ pub mod decode;
 pub mod firewall;
 #[cfg(test)]
 pub(crate) mod fixture;
+pub mod group_policy;
 pub mod hardware;
 pub mod homes;
 pub mod identity;

@@ -8,6 +8,7 @@
 mod answer;
 pub mod child;
 mod command;
+mod device;
 mod error;
 mod event_log;
 mod file;
@@ -36,6 +37,7 @@ mod live_update;
 
 pub use answer::{Space, Uname};
 pub use command::{Command, Output};
+pub use device::DeviceTimes;
 pub use error::SysError;
 pub use event_log::{Event, EventQuery, Events};
 pub use file::{Entry, FileKind, Stat};

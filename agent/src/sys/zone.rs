@@ -2,7 +2,7 @@
 
 use jiff::tz::TimeZone;
 
-use super::{Family, Sys, SysError};
+use super::{Family, RegistryValue, Sys, SysError};
 
 impl Sys {
     /// IANA name of the machine's time zone, `None` where the machine does not name it.
@@ -25,13 +25,11 @@ impl Sys {
         }
     }
 
-    /// Rules of the machine's time zone, from its own `/etc/localtime`. `Unsupported` on Windows files.
+    /// Rules of the machine's time zone: from its own `/etc/localtime`, of Windows from `TimeZoneInformation`
+    /// (the rules of this year, taken for all years).
     pub fn time_zone(&self) -> Result<TimeZone, SysError> {
         if self.family() == Family::Windows {
-            return Err(SysError::Unsupported {
-                what: "time zone".into(),
-                reason: "not_yet_collected".into(),
-            });
+            return self.windows_zone();
         }
         let name = self.time_zone_name()?.unwrap_or_else(|| "Local".into());
         match self.read_capped("/etc/localtime", 64 * 1024) {
@@ -46,6 +44,48 @@ impl Sys {
             Err(error) => Err(error),
         }
     }
+}
+
+const WINDOWS_ZONE: &str = r"HKLM\SYSTEM\CurrentControlSet\Control\TimeZoneInformation";
+
+impl Sys {
+    fn windows_zone(&self) -> Result<TimeZone, SysError> {
+        let key =
+            self.registry(WINDOWS_ZONE)?.ok_or_else(|| SysError::Absent { what: WINDOWS_ZONE.into() })?;
+        let wrong = |what: &str| SysError::malformed(WINDOWS_ZONE, what);
+        // Minutes to add to local time, as a DWORD that may be negative.
+        let minutes = |name: &str| {
+            let number = key.number(name)?.map(|n| i64::from(n as u32 as i32));
+            Ok::<_, SysError>(number.filter(|n| n.abs() <= 24 * 60))
+        };
+        let bias = minutes("Bias")?.ok_or_else(|| wrong("Bias"))?;
+        let standard = bias + minutes("StandardBias")?.unwrap_or(0);
+        let daylight = bias + minutes("DaylightBias")?.unwrap_or(-60);
+        let change = |name: &str| Ok::<_, SysError>(key.value(name)?.as_ref().and_then(change_rule));
+        let off = key.number("DynamicDaylightTimeDisabled")? == Some(1);
+        let posix = match (change("DaylightStart")?, change("StandardStart")?) {
+            (Some(start), Some(end)) if !off => {
+                format!("<STD>{}<DST>{},{start},{end}", posix_offset(standard), posix_offset(daylight))
+            }
+            _ => format!("<STD>{}", posix_offset(standard)),
+        };
+        TimeZone::posix(&posix).map_err(|_| wrong("rules"))
+    }
+}
+
+/// Minutes west of Greenwich as POSIX writes them.
+fn posix_offset(minutes: i64) -> String {
+    let sign = if minutes < 0 { "-" } else { "" };
+    format!("{sign}{}:{:02}", minutes.abs() / 60, minutes.abs() % 60)
+}
+
+/// A `SYSTEMTIME` without a year: the n-th (5: last) weekday of a month at a time. `None` where there is no change.
+fn change_rule(value: &RegistryValue) -> Option<String> {
+    let RegistryValue::Binary(bytes) = value else { return None };
+    let field = |i: usize| Some(u16::from_le_bytes([*bytes.get(i * 2)?, *bytes.get(i * 2 + 1)?]));
+    // TimeZoneInformation keeps them as year, month, week, hour, minute, second, millisecond, weekday.
+    let (month, week, hour, minute, weekday) = (field(1)?, field(2)?, field(3)?, field(4)?, field(7)?);
+    ((1..=12).contains(&month)).then(|| format!("M{month}.{week}.{weekday}/{hour}:{minute:02}"))
 }
 
 fn is_zone_name(name: &str) -> bool {

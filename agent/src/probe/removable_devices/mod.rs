@@ -41,7 +41,7 @@ pub static PROBE: Probe = Probe {
 fn collect(sys: &Sys, _: &ProbeConfig) -> Vec<Collection> {
     let error = match sys.family() {
         Family::Linux => return linux::collect(sys),
-        Family::Windows => windows::unsupported(),
+        Family::Windows => return windows::collect(sys),
         Family::Macos => macos::unsupported(),
     };
     KINDS.iter().map(|kind| Collection::missing(*kind, &error, sys.now())).collect()

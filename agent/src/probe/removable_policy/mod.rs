@@ -3,6 +3,7 @@
 //! The effective state is `blocked` or `allow_list` only where a rule surely holds now; what weakens it
 //! (module built in or already loaded, only blacklisted, daemon not running) is named in `setting`.
 
+mod device_install;
 mod linux;
 mod macos;
 pub mod parse;
@@ -41,7 +42,7 @@ fn watch(family: Family) -> &'static [&'static str] {
 fn collect(sys: &Sys, _: &ProbeConfig) -> Vec<Collection> {
     let error = match sys.family() {
         Family::Linux => return vec![linux::collect(sys)],
-        Family::Windows => windows::unsupported(),
+        Family::Windows => return vec![windows::collect(sys)],
         Family::Macos => macos::unsupported(),
     };
     vec![Collection::missing(FactKind::RemovablePolicy, &error, sys.now())]
