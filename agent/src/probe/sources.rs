@@ -2,7 +2,7 @@
 
 use tenken_shared::collected::{Collected, Reason, SourceState, Status};
 
-use crate::sys::{Sys, SysError};
+use crate::sys::{RegistryKey, Sys, SysError};
 
 /// Gathers the `sources` of a body; a gap in any makes the fact `partial`.
 #[derive(Debug, Clone, Default)]
@@ -62,6 +62,23 @@ impl Sources {
                 }
                 other.ok()
             }
+        }
+    }
+
+    /// Marks hives under a root folder whose last changes lie in transaction logs that are not there: what is
+    /// read from them may be older than the machine was.
+    pub fn require_whole_hives(&mut self, sys: &Sys) {
+        for key in [r"HKLM\SYSTEM\Select", r"HKLM\SOFTWARE\Microsoft"] {
+            if let Ok(Some(key)) = sys.registry(key) {
+                self.whole_hive(&key);
+            }
+        }
+    }
+
+    /// The same of the hive one key lies in.
+    pub fn whole_hive(&mut self, key: &RegistryKey) {
+        if key.is_outdated() {
+            self.gap(format!("{} logs", key.path()), Status::Partial, Reason::new("hive_outdated"));
         }
     }
 

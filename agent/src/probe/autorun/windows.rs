@@ -27,6 +27,7 @@ const AREAS: [&str; 2] = ["Autoplay", "ADMX_AutoPlay"];
 /// Collects the fact.
 pub(super) fn collect(sys: &Sys) -> Collection {
     let mut cx = Context { sys, sources: Sources::new(), settings: vec![] };
+    cx.sources.require_whole_hives(sys);
     let machine = cx.machine();
     let desktop = cx.desktop();
     let users = cx.users(machine.as_ref());
@@ -145,6 +146,7 @@ impl Context<'_> {
 
     fn user_scope(&mut self, user: &UserHive, name: &str) -> Result<Scope, SysError> {
         let hive = user.hive.as_ref().map_err(Clone::clone)?;
+        self.sources.whole_hive(hive);
         let (explorer, policies, handlers) =
             (hive.open(EXPLORER)?, hive.open(POLICIES)?, hive.open(HANDLERS)?);
         self.number(name, explorer.as_ref(), EXPLORER, "NoAutorun", None)?;

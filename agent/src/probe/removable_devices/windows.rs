@@ -38,6 +38,7 @@ pub(super) fn collect(sys: &Sys) -> Vec<Collection> {
         volumes: BTreeMap::new(),
         disks: BTreeMap::new(),
     };
+    cx.sources.require_whole_hives(sys);
     cx.nodes();
     cx.mounted();
     cx.interfaces();

@@ -38,6 +38,7 @@ const AREAS: [&str; 2] = ["ADMX_RemovableStorage", "Storage"];
 /// Collects the fact.
 pub(super) fn collect(sys: &Sys) -> Collection {
     let mut cx = Context::new(sys);
+    cx.sources.require_whole_hives(sys);
     let parts: [(&str, fn(&mut Context<'_>) -> Result<(), SysError>); 7] = [
         (STORAGE, |cx| cx.storage_access()),
         (SERVICES, |cx| cx.services()),
@@ -279,6 +280,9 @@ impl<'a> Context<'a> {
             let name = user.user.clone().unwrap_or_else(|| user.sid.clone());
             let scope = format!("HKU:{name}");
             let origins = Origins::default();
+            if let Ok(hive) = &user.hive {
+                self.sources.whole_hive(hive);
+            }
             let rules = user.hive.as_ref().map_err(Clone::clone).and_then(|hive| {
                 let root = hive.open(STORAGE)?;
                 root.map_or_else(|| Ok(vec![]), |root| storage_rules(&root, &scope, &origins))

@@ -128,7 +128,9 @@ impl Context<'_> {
         }
         for (name, hive) in names {
             self.source(&format!("MountPoints2:{name}"), |cx| {
-                let Some(points) = hive?.open(MOUNT_POINTS)? else { return Ok(0) };
+                let hive = hive?;
+                cx.sources.whole_hive(&hive);
+                let Some(points) = hive.open(MOUNT_POINTS)? else { return Ok(0) };
                 let mut count = 0;
                 for point in points.children()?.into_iter().take(MAX_VALUES) {
                     let guid = point.name().to_lowercase().into_bytes();
