@@ -20,8 +20,8 @@ pub static CONTROL: Control = Control {
     families: &[],
     facts: &[FactKind::Autorun],
     remediation: Text::new(
-        "自動実行・自動再生をすべてのユーザーで無効にしてください。",
-        "Turn auto-run and auto-play off for every user.",
+        "自動実行・自動再生をすべてのユーザーで無効にしてください。Windowsでは「自動再生機能をオフにする」(すべてのドライブ、NoDriveTypeAutoRun=255)と「ボリューム以外のデバイスの自動再生を許可しない」(NoAutoplayfornonVolume=1)をコンピューターのポリシーで設定します。",
+        "Turn auto-run and auto-play off for every user. On Windows set the computer policies “Turn off Autoplay” (all drives, NoDriveTypeAutoRun=255) and “Disallow Autoplay for non-volume devices” (NoAutoplayfornonVolume=1).",
     ),
     messages: &[
         ("off", Text::new("自動実行・自動再生は無効です", "Auto-run and auto-play are off")),

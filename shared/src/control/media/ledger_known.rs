@@ -16,8 +16,8 @@ pub static CONTROL: Control = Control {
     families: &[],
     facts: &[FactKind::RemovableDevices],
     remediation: Text::new(
-        "カーネルログやジャーナルをエージェントが読めるようにし、保存期間を延ばしてください。",
-        "Let the agent read the kernel log and journal, and keep them longer.",
+        "接続の記録をエージェントが読めるようにし、保存期間を延ばしてください(Linuxではカーネルログやジャーナル、Windowsではレジストリとイベントログ。WindowsではLocalSystemのサービスとして動かします)。",
+        "Let the agent read the records of connections, and keep them longer (kernel log and journal on Linux; registry and event logs on Windows, where it runs as a LocalSystem service).",
     ),
     messages: &[(
         "known",

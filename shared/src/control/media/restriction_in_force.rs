@@ -20,8 +20,8 @@ pub static CONTROL: Control = Control {
     families: &[],
     facts: &[FactKind::RemovablePolicy],
     remediation: Text::new(
-        "USBストレージの制限(usbguard、modprobe、グループポリシーなど)をルールどおりに設定してください。",
-        "Set the restriction of USB storage (usbguard, modprobe, group policy and so on) as the rule demands.",
+        "USBストレージの制限(usbguard、modprobe、グループポリシーなど)をルールどおりに設定してください。Windowsでは「リムーバブル記憶域へのアクセス」のポリシーを設定し、再起動します(USBSTORのStart=4だけでは新しい機器で解除されます)。",
+        "Set the restriction of USB storage (usbguard, modprobe, group policy and so on) as the rule demands. On Windows set the policies of “Removable Storage Access” and restart (USBSTOR Start=4 alone is undone by new hardware).",
     ),
     messages: &[
         (
