@@ -3,7 +3,9 @@
 //! Privilege: none; `Packages` is readable for everyone on most versions.
 
 use jiff::Timestamp;
+use tenken_shared::collected::{Reason, SourceState};
 
+use super::package::settle;
 use super::updates::parse_windows::{PackageName, PackageState};
 use crate::sys::{RegistryKey, Sys, SysError};
 
@@ -25,10 +27,26 @@ pub struct Package {
     pub installed_at: Option<Timestamp>,
 }
 
-/// Update packages by name and version. Errors: `Absent` without the key.
+/// The state of a source read from a key: `partial` where its hive lacks changes that no log holds.
+#[must_use]
+pub fn key_state(key: &RegistryKey, source: impl Into<String>, count: usize) -> SourceState {
+    let source = source.into();
+    if key.is_outdated() {
+        let reason = Reason::with("hive_outdated", key.path());
+        return settle::partial(source, count, reason);
+    }
+    SourceState::known(source, count)
+}
+
+/// Update packages by name and version. Errors: `Absent` without the key; `Failed` with `hive_outdated`, for
+/// what a stale hive calls installed may be so no more.
 pub fn packages(sys: &Sys) -> Result<Vec<Package>, SysError> {
     let path = format!("{SERVICING}\\Packages");
     let Some(key) = sys.registry(&path)? else { return Err(SysError::Absent { what: path }) };
+    if key.is_outdated() {
+        let detail = "changes without a log".to_owned();
+        return Err(SysError::Failed { what: path, reason: "hive_outdated".into(), detail });
+    }
     let names = key.subkeys()?;
     if names.len() > MAX_PACKAGES {
         return Err(SysError::TooLarge { what: path, cap: MAX_PACKAGES as u64 });

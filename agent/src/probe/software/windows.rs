@@ -16,7 +16,7 @@ mod office;
 mod uninstall;
 
 use jiff::tz::TimeZone;
-use tenken_shared::collected::SourceState;
+use tenken_shared::collected::{Reason, SourceState};
 use tenken_shared::fact::software::SoftwareItem;
 
 use super::{Part, assemble, parse_windows};
@@ -80,14 +80,17 @@ fn part(source: &str, read: Result<Option<Read>, SysError>) -> Part {
 struct Read {
     items: Vec<SoftwareItem>,
     damaged: Option<SysError>,
+    outdated: bool,
     truncated: bool,
 }
 
 impl Read {
     fn into_part(self, source: &str) -> Part {
+        let count = self.items.len();
         let mut state = match &self.damaged {
-            None => SourceState::known(source, self.items.len()),
-            Some(error) => settle::partial(source, self.items.len(), error.reason()),
+            Some(error) => settle::partial(source, count, error.reason()),
+            None if self.outdated => settle::partial(source, count, Reason::with("hive_outdated", source)),
+            None => SourceState::known(source, count),
         };
         state.truncated = self.truncated;
         (self.items, state)
@@ -99,7 +102,7 @@ fn each(
     key: &RegistryKey,
     mut entry: impl FnMut(&str, &RegistryKey) -> Result<Option<SoftwareItem>, SysError>,
 ) -> Result<Read, SysError> {
-    let mut read = Read::default();
+    let mut read = Read { outdated: key.is_outdated(), ..Read::default() };
     let names = key.subkeys()?;
     read.truncated = names.len() > MAX_ENTRIES;
     for name in names.iter().take(MAX_ENTRIES) {

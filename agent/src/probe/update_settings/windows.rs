@@ -11,6 +11,7 @@ use tenken_shared::fact::updates::{UpdateMechanism, UpdateSettings};
 use super::parse_windows::{Values, address, automatic, moment, pause_end};
 use crate::probe::Collection;
 use crate::probe::package::settle;
+use crate::probe::servicing::key_state;
 use crate::sys::{RegistryKey, RegistryValue, Sys, SysError};
 
 const SERVICE: &str = "HKLM\\SYSTEM\\CurrentControlSet\\Services\\wuauserv";
@@ -78,7 +79,7 @@ impl Reader<'_> {
     fn key(&mut self, path: &str) -> Option<RegistryKey> {
         match self.sys.registry(path) {
             Ok(Some(key)) => {
-                self.body.sources.push(SourceState::known(path, 1));
+                self.body.sources.push(key_state(&key, path, 1));
                 Some(key)
             }
             Ok(None) => {

@@ -57,5 +57,5 @@ fn packages(key: &RegistryKey) -> Result<Read, SysError> {
         vendor: package.vendor().map(str::to_owned),
         ..item("appx", package.name.to_owned(), package.version.to_owned())
     });
-    Ok(Read { items: items.collect(), truncated, damaged: None })
+    Ok(Read { items: items.collect(), outdated: key.is_outdated(), truncated, damaged: None })
 }
