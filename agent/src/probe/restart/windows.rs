@@ -34,14 +34,24 @@ pub fn collect(sys: &Sys) -> Vec<Collection> {
     weak(sys, &mut body);
     let strong = body.signs.iter().any(|s| !WEAK.contains(&s.code.as_str()));
     body.signs.sort_by_key(|s| (WEAK.contains(&s.code.as_str()), s.code.clone()));
-    let looked = sys.is_live() && body.sources.iter().all(|s| !s.is_gap());
-    body.pending = if strong { Some(true) } else { looked.then_some(false) };
+    body.pending = decide(strong, sys.is_live(), &body.sources);
     let sources = body.sources.clone();
     let line = settle::source_line(&sources);
     vec![
         Collection::of(settle::by_sources(body, &sources, "nothing_to_judge_by"), line, sys.now()),
         booted(sys),
     ]
+}
+
+/// "No" needs a running system whose servicing could be read: where that is not there (Wine), or a place could
+/// not be looked at, that a key is missing proves nothing.
+fn decide(strong: bool, live: bool, sources: &[SourceState]) -> Option<bool> {
+    if strong {
+        return Some(true);
+    }
+    let servicing = |s: &SourceState| s.source.starts_with(SERVICING) && s.source.ends_with("Packages");
+    let read = sources.iter().any(|s| servicing(s) && s.status == Status::Known);
+    (live && read && !sources.iter().any(SourceState::is_gap)).then_some(false)
 }
 
 fn booted(sys: &Sys) -> Collection {
@@ -174,8 +184,7 @@ fn names(sys: &Sys) -> Result<Option<(String, String)>, SysError> {
 
 #[cfg(test)]
 mod tests {
-    use tenken_shared::fact::restart::Restart;
-
+    use super::*;
     use crate::probe::ProbeConfig;
     use crate::probe::fixture::{Fixture, body};
     use crate::probe::restart::PROBE;
@@ -198,6 +207,19 @@ mod tests {
                 ("pending_file_rename", "1 files"),
             ]
         );
+    }
+
+    #[test]
+    fn no_restart_is_pending_only_where_servicing_could_be_read() {
+        let packages = format!("{SERVICING}\\Packages");
+        let known = SourceState::known(packages.clone(), 9);
+        let absent = SourceState::gap(packages, Status::Absent, Reason::new("not_present"));
+        let denied = SourceState::gap("x", Status::Denied, Reason::new("permission_denied"));
+        assert_eq!(decide(false, true, std::slice::from_ref(&known)), Some(false));
+        assert_eq!(decide(false, true, &[absent]), None, "a system without servicing");
+        assert_eq!(decide(false, true, &[known.clone(), denied]), None);
+        assert_eq!(decide(false, false, &[known]), None, "files");
+        assert_eq!(decide(true, false, &[]), Some(true));
     }
 
     #[test]
