@@ -35,11 +35,14 @@ const DEFENDER_FILTER: &str = r"SYSTEM\CurrentControlSet\Services\WdDevFlt\Param
 const MDM_STORAGE: &str = r"SOFTWARE\Microsoft\PolicyManager\current\device\Storage";
 const AREAS: [&str; 2] = ["ADMX_RemovableStorage", "Storage"];
 
+/// Reads one kind of policy.
+type Part = fn(&mut Context<'_>) -> Result<(), SysError>;
+
 /// Collects the fact.
 pub(super) fn collect(sys: &Sys) -> Collection {
     let mut cx = Context::new(sys);
     cx.sources.require_whole_hives(sys);
-    let parts: [(&str, fn(&mut Context<'_>) -> Result<(), SysError>); 7] = [
+    let parts: [(&str, Part); 7] = [
         (STORAGE, |cx| cx.storage_access()),
         (SERVICES, |cx| cx.services()),
         (WRITE_PROTECT, |cx| cx.write_protect()),

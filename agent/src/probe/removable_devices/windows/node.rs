@@ -46,6 +46,10 @@ struct Node {
 impl Context<'_> {
     /// Reads the trees and joins their nodes into devices.
     pub(super) fn nodes(&mut self) {
+        // Every Windows has device trees: a registry without them is no ledger without devices.
+        if let Ok(None) = self.sys.registry(ENUM) {
+            self.sources.gap(ENUM, Status::Partial, Reason::new("no_device_trees"));
+        }
         let mut nodes = Vec::new();
         for tree in TREES {
             let path = format!("{ENUM}\\{tree}");
