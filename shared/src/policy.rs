@@ -346,7 +346,7 @@ mod tests {
             (|p| p.credential.min_length = 9, Some("/credential/min_length")),
             (|p| p.freshness.silent_after_days = u32::MAX, Some("/freshness/silent_after_days")),
             (
-                |p| drop(p.freshness.max_age_by_kind_h.insert("updates".into(), u32::MAX)),
+                |p| p.freshness.max_age_by_kind_h.extend([("updates".to_owned(), u32::MAX)]),
                 Some("/freshness/max_age_by_kind_h/updates"),
             ),
             (

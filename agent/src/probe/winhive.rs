@@ -50,12 +50,18 @@ fn wide(text: &str) -> Vec<u8> {
     text.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect()
 }
 
-impl Machine {
-    /// An empty Windows folder.
-    pub fn new() -> Self {
+impl Default for Machine {
+    fn default() -> Self {
         let fixture = Fixture::empty();
         fixture.folder("/Windows/System32/config");
         Self { fixture, hives: vec![] }
+    }
+}
+
+impl Machine {
+    /// An empty Windows folder.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// The folder.

@@ -130,7 +130,7 @@ impl Gathered {
 
     fn trim(&mut self) {
         let events = &mut self.found.events;
-        events.sort_by(|a, b| (b.at, b.record).cmp(&(a.at, a.record)));
+        events.sort_by_key(|event| std::cmp::Reverse((event.at, event.record)));
         // Archives and the log itself may overlap.
         events.dedup_by(|a, b| (a.record, a.at, a.id) == (b.record, b.at, b.id));
         self.found.truncated |= events.len() > self.limit;

@@ -123,7 +123,7 @@ fn entries_of(log: &[u8]) -> Vec<Entry<'_>> {
 fn entry(data: &[u8]) -> Result<Option<(Entry<'_>, usize)>, Damage> {
     let size = u32_at(data, 4)? as usize;
     let Some(data) = data.get(..size) else { return Ok(None) };
-    if !data.starts_with(b"HvLE") || size < 40 || size % SECTOR != 0 {
+    if !data.starts_with(b"HvLE") || size < 40 || !size.is_multiple_of(SECTOR) {
         return Ok(None);
     }
     if u64_at(data, 24)? != marvin(&data[40..]) || u64_at(data, 32)? != marvin(&data[..32]) {

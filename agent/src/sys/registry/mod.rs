@@ -36,7 +36,10 @@ const CONFIG: &str = "/Windows/System32/config";
 
 /// Hives read under a root folder, by path and signature: several probes look into each of them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct HiveCache(Arc<Mutex<BTreeMap<String, (String, Arc<Hive>)>>>);
+pub(super) struct HiveCache(Arc<Mutex<HivesByPath>>);
+
+/// Signature of the file and what was read from it, by path.
+type HivesByPath = BTreeMap<String, (String, Arc<Hive>)>;
 
 /// An open key.
 #[derive(Debug, Clone)]

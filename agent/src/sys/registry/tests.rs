@@ -156,13 +156,13 @@ fn changes_that_are_only_in_the_logs_are_seen_in_order() {
     };
     let number = |n| Some(RegistryValue::Number(n));
     assert_eq!(open(&[]), (number(1), Recovery::Missing));
-    assert_eq!(open(&[five.clone()]), (number(5), Recovery::Replayed));
+    assert_eq!(open(std::slice::from_ref(&five)), (number(5), Recovery::Replayed));
     assert_eq!(open(&[six.clone(), five.clone()]), (number(6), Recovery::Replayed));
     // A gap: what comes after it does not belong to this state.
     assert_eq!(open(&[nine, five.clone()]), (number(5), Recovery::Replayed));
     assert_eq!(open(&[six]), (number(1), Recovery::Missing));
     // A clean hive takes nothing from stale logs.
-    let clean = Hive::open(old, &[five.clone()]).unwrap();
+    let clean = Hive::open(old, std::slice::from_ref(&five)).unwrap();
     assert_eq!((count(&clean), clean.recovery()), (number(1), Recovery::Clean));
     let mut torn = five;
     let last = torn.len() - 700;
