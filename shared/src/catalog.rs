@@ -35,6 +35,21 @@ pub struct SupportCatalog {
     pub source: String,
     /// Product (os-release `ID`, `windows`, `macos`, or a software key) to cycles.
     pub products: BTreeMap<String, Vec<SupportCycle>>,
+    /// Applications and middleware that come from their vendor and not with a distribution.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub software: Vec<TitleCycle>,
+}
+
+/// Titles of installed software that share an end of support.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TitleCycle {
+    /// Name, in which `*` stands for any run of characters.
+    pub name: String,
+    /// Version prefix, where the name does not tell the release.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Last day with security updates for everyone.
+    pub support_end: Date,
 }
 
 /// One release cycle of a product.
@@ -95,6 +110,17 @@ impl SupportCatalog {
             .filter(|c| c.cycle == "*" || is_version_prefix(&c.cycle, version))
             .filter(|c| c.edition.as_deref().is_none_or(|names| edition.is_some_and(|e| is_one_of(names, e))))
             .max_by_key(|c| (c.cycle != "*", c.cycle.len(), c.edition.is_some()))
+    }
+
+    /// What is known of an installed title; of several entries that fit, the one that says most of it.
+    #[must_use]
+    pub fn title(&self, name: &str, version: &str) -> Option<&TitleCycle> {
+        let fits = |t: &&TitleCycle| {
+            crate::text::fits(&t.name, name)
+                && t.version.as_deref().is_none_or(|cycle| is_version_prefix(cycle, version))
+        };
+        let says = |t: &&TitleCycle| t.name.len() + t.version.as_deref().map_or(0, str::len);
+        self.software.iter().filter(fits).max_by_key(says)
     }
 
     /// Whether the catalogue knows the product at all.

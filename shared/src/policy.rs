@@ -32,6 +32,9 @@ pub struct Policy {
     pub removable: Removable,
     /// 4-4-1-1, 5-1-2.
     pub software: SoftwarePolicy,
+    /// 4-4-1-4.
+    #[serde(skip_serializing_if = "is_default")]
+    pub services: ServicePolicy,
     /// 4-1-4, 4-1-5.
     pub credential: Credential,
     /// 4-4-5.
@@ -48,10 +51,15 @@ impl Default for Policy {
             backup: Backup::default(),
             removable: Removable::default(),
             software: SoftwarePolicy::default(),
+            services: ServicePolicy::default(),
             credential: Credential::default(),
             malware: Malware::default(),
         }
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// How often agents collect and report.
@@ -224,6 +232,19 @@ pub struct SoftwarePolicy {
     pub permitted: Vec<String>,
     /// Names that are forbidden.
     pub forbidden: Vec<String>,
+    /// Names whose vendor still supports them, as the company checked (4-4-2-1): for titles the catalogue
+    /// does not know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub supported: Vec<String>,
+}
+
+/// Services and protocols the company needs (4-4-1-4).
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServicePolicy {
+    /// What may listen for the network: `tcp/443`, `udp/5353`, or the name of a program (`*` matches any run
+    /// of characters). Empty: nothing was declared yet.
+    pub needed: Vec<String>,
 }
 
 /// Log-on thresholds (4-1-4, 4-1-5).

@@ -282,6 +282,7 @@ fn good_policy() -> Policy {
         label: None,
     });
     policy.software.permitted.push("firefox*".into());
+    policy.services.needed.push("tcp/22".into());
     policy
 }
 

@@ -124,6 +124,7 @@ pub static ALL: &[&Control] = &[
     &media::ledger_known::CONTROL,
     &volume::encrypted::CONTROL,
     &software::only_permitted::CONTROL,
+    &software::supported::CONTROL,
     &account::administrators_known::CONTROL,
     &account::default_ids_stopped::CONTROL,
     &account::lockout::CONTROL,
@@ -134,6 +135,7 @@ pub static ALL: &[&Control] = &[
     &malware::signatures_current::CONTROL,
     &malware::real_time::CONTROL,
     &network::firewall_active::CONTROL,
+    &network::unneeded_services_off::CONTROL,
 ];
 
 /// Names the rules and built-in data this program judges by: another print, another judgement.

@@ -5,7 +5,7 @@ use crate::control::{Context, Control};
 use crate::fact::FactKind;
 use crate::fact::software::{Software, SoftwareItem};
 use crate::finding::{Message, Severity, Verdict};
-use crate::text::Text;
+use crate::text::{Text, fits};
 
 pub static CONTROL: Control = Control {
     id: "software.only_permitted",
@@ -64,30 +64,6 @@ pub static CONTROL: Control = Control {
 
 fn evaluate(ctx: &Context<'_>) -> Verdict {
     Rule::run(ctx, judge)
-}
-
-/// Whether `name` fits `pattern`, in which `*` stands for any run of characters; case is ignored.
-/// Linear in the length of both but for backing up to the last star, so no pattern can run away.
-fn fits(pattern: &str, name: &str) -> bool {
-    let (p, n): (Vec<char>, Vec<char>) =
-        (pattern.to_lowercase().chars().collect(), name.to_lowercase().chars().collect());
-    let (mut i, mut j, mut star) = (0, 0, None);
-    while j < n.len() {
-        if p.get(i) == Some(&'*') {
-            star = Some((i, j));
-            i += 1;
-        } else if p.get(i) == n.get(j) {
-            i += 1;
-            j += 1;
-        } else if let Some((at, taken)) = star {
-            star = Some((at, taken + 1));
-            i = at + 1;
-            j = taken + 1;
-        } else {
-            return false;
-        }
-    }
-    p[i..].iter().all(|c| *c == '*')
 }
 
 fn judge(rule: &mut Rule<'_>) -> Ruling {
