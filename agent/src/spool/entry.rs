@@ -146,12 +146,22 @@ pub fn parse_name(name: &str) -> Option<Named> {
     (fits && named.seq > 0).then_some(named)
 }
 
+fn file_name(slot: &Slot) -> String {
+    format!("{:020}.{}.{}.{ENDING}", slot.seq, slot.accounts, slot.digest)
+}
+
+/// The file an entry is written to.
+#[must_use]
+pub fn path_of(folder: &Path, manifest: &Manifest, entry: &Entry) -> PathBuf {
+    folder.join(file_name(&Slot::of(manifest, report_digest(&entry.meta.jws), 0, folder)))
+}
+
 /// Writes an entry; it counts once this returned.
 pub fn write(folder: &Path, manifest: &Manifest, entry: &Entry) -> Result<Slot, DiskError> {
     let digest = report_digest(&entry.meta.jws);
     let bytes = encode(entry);
     let mut slot = Slot::of(manifest, digest, bytes.len() as u64, folder);
-    slot.path = folder.join(format!("{:020}.{}.{digest}.{ENDING}", slot.seq, slot.accounts));
+    slot.path = folder.join(file_name(&slot));
     disk::write_atomic(&slot.path, &bytes)?;
     Ok(slot)
 }

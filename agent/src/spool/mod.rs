@@ -181,6 +181,16 @@ impl Spool {
         Ok(files)
     }
 
+    /// A report that has its name and was not made durable may come back after a crash: its number is
+    /// used up, and the next report says that it was dropped.
+    fn use_up(&mut self, manifest: &Manifest, entry: &Entry) {
+        let path = entry::path_of(&self.folder, manifest, entry);
+        if path.exists() {
+            self.last_seq = self.last_seq.max(manifest.seq);
+            let _ = disk::remove(&path);
+        }
+    }
+
     /// The end of the chain that the collector has accepted.
     #[must_use]
     pub fn head(&self) -> &Tip {
@@ -337,7 +347,13 @@ impl Spool {
     /// Makes a signed report durable at its place. Only once this returned `Ok` does it count; on an
     /// error nothing has changed.
     pub fn append(&mut self, place: &Place, manifest: &Manifest, entry: &Entry) -> Result<(), DiskError> {
-        let slot = entry::write(&self.folder, manifest, entry)?;
+        let slot = match entry::write(&self.folder, manifest, entry) {
+            Ok(slot) => slot,
+            Err(error) => {
+                self.use_up(manifest, entry);
+                return Err(error);
+            }
+        };
         let first = self.slots.len().saturating_sub(place.withdraw);
         let withdrawn: Vec<PathBuf> = self
             .slots

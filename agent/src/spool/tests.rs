@@ -24,6 +24,12 @@ fn put(spool: &mut Spool, key: &SigningKey, events: &[Event]) -> Manifest {
 }
 
 fn put_at(spool: &mut Spool, key: &SigningKey, place: &Place, events: &[Event]) -> Manifest {
+    let (manifest, entry) = made(key, place, events);
+    spool.append(place, &manifest, &entry).unwrap();
+    manifest
+}
+
+fn made(key: &SigningKey, place: &Place, events: &[Event]) -> (Manifest, Entry) {
     let mut facts = place.base.clone().map(|(_, facts)| facts).unwrap_or_default();
     let digest = Digest::of(&place.seq.to_be_bytes());
     facts.insert("os".parse().unwrap(), Reported { digest, at: place.seq as i64 });
@@ -45,8 +51,30 @@ fn put_at(spool: &mut Spool, key: &SigningKey, place: &Place, events: &[Event]) 
     };
     let jws = key.sign(Purpose::Report, &serde_json::to_vec(&manifest).unwrap());
     let entry = Entry { meta: Meta { jws, facts, lean: false }, frame: vec![] };
-    spool.append(place, &manifest, &entry).unwrap();
-    manifest
+    (manifest, entry)
+}
+
+/// The folder could not be synced after the report had its name: whether it survives a crash is not known.
+#[test]
+fn a_report_that_was_not_made_durable_uses_up_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = key();
+    let mut spool = Spool::open(folder.path(), WIDE, "h").unwrap();
+    put(&mut spool, &key, &[event("a")]);
+    let place = spool.place(1, 600);
+    let (manifest, entry) = made(&key, &place, &[event("b")]);
+    let left = entry::write(folder.path(), &manifest, &entry).unwrap().path;
+    let bytes = std::fs::read(&left).unwrap();
+    spool.use_up(&manifest, &entry);
+    assert!(!left.exists());
+    let next = put(&mut spool, &key, &[event("b")]);
+    assert_eq!((manifest.seq, next.seq), (2, 3));
+    let dropped = next.dropped.unwrap();
+    assert_eq!((dropped.from_seq, dropped.to_seq, dropped.reports), (2, 2, 1));
+    // It came back after a crash: the later report replaced it.
+    std::fs::write(&left, bytes).unwrap();
+    let reopened = Spool::open(folder.path(), WIDE, "h").unwrap();
+    assert_eq!((reopened.len(), reopened.tail().seq, left.exists()), (2, 3, false));
 }
 
 /// The collector's side of the chain rules, and what it was told.

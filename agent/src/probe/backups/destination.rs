@@ -214,18 +214,19 @@ fn of_host(host: &str) -> Option<&'static str> {
     Some(if inside { "lan" } else { "remote" })
 }
 
-/// The location without user name and password.
+/// The location without user names and passwords. Of what stands before the first `://` and of every part
+/// after one, all up to the last `@` goes: a password may hold any sign, so a path with an `@` loses its
+/// beginning rather than a secret surviving.
 #[must_use]
 pub fn without_credentials(location: &str) -> String {
-    let Some(at) = location.rfind('@') else { return location.to_owned() };
-    if location.starts_with('/') {
+    let is_path = location.starts_with('/') && !location.starts_with("//") && !location.contains("://");
+    if is_path || !location.contains('@') {
         return location.to_owned();
     }
-    let head = &location[..at];
-    let start = head.rfind("//").map(|i| i + 2).or_else(|| head.find(':').map(|i| i + 1)).unwrap_or(0);
-    // `user@host:path` has no scheme before the `@`.
-    let start = if head.contains("//") || location.starts_with("sftp:") { start } else { 0 };
-    format!("{}{}", &location[..start], &location[at + 1..])
+    let bare = |part: &str| part.rfind('@').map_or(part, |at| &part[at + 1..]).to_owned();
+    let kept = ["sftp:", "//"].into_iter().find(|k| location.starts_with(k)).unwrap_or_default();
+    let parts: Vec<_> = location[kept.len()..].split("://").map(bare).collect();
+    format!("{kept}{}", parts.join("://"))
 }
 
 #[cfg(test)]
@@ -260,8 +261,26 @@ mod tests {
             ("b@host:repo", "host:repo"),
             ("/srv/a@b", "/srv/a@b"),
             ("s3:s3.amazonaws.com/b", "s3:s3.amazonaws.com/b"),
+            ("https://u:p@a/x?to=https://v:q@b/y", "https://a/x?to=https://b/y"),
+            ("//u:p@nas/share", "//nas/share"),
+            ("https://u:p//w@host/x", "https://host/x"),
         ] {
             assert_eq!(without_credentials(with), without);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_was_cut_is_cut_once_and_for_all(text in "[a-z:/@ .%?]{0,60}") {
+            let once = without_credentials(&text);
+            proptest::prop_assert_eq!(without_credentials(&once), once.clone());
+        }
+
+        #[test]
+        fn no_password_survives(places in proptest::collection::vec("[a-z]{1,8}", 1..4), sign in "[:/#?]{0,1}") {
+            let urls: Vec<_> = places.iter().map(|p| format!("https://user:SE{sign}CRET@{p}/x")).collect();
+            let shown = without_credentials(&urls.join(" "));
+            proptest::prop_assert!(!shown.contains("CRET") && !shown.contains("user"), "{}", shown);
         }
     }
 
