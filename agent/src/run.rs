@@ -226,6 +226,9 @@ impl Agent {
                 }
                 Ok(Step::ReportNeeded) => {
                     self.spool_report();
+                    if self.disk_full_since.is_some() {
+                        self.not_before = Some(tokio::time::Instant::now() + LONGEST_NAP);
+                    }
                     return Ok(());
                 }
                 Ok(Step::Wait(pause)) => self.not_before = Some(tokio::time::Instant::now() + pause),
@@ -381,6 +384,7 @@ impl Agent {
         Ok(taken)
     }
 
+    /// Delivery goes on: what waits makes room once it is accepted.
     fn not_spooled(&mut self, error: &SpoolFailure) {
         let code = if error.is_full() { "disk_full" } else { "spool_failed" };
         if self.disk_full_since.is_none() {
@@ -393,7 +397,6 @@ impl Agent {
             self.events.drain(..excess);
             self.event("events.dropped", serde_json::json!({"count": excess}));
         }
-        self.not_before = Some(tokio::time::Instant::now() + LONGEST_NAP);
     }
 }
 

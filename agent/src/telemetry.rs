@@ -17,6 +17,8 @@ pub fn init(default: LevelFilter) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
+        // A log on a full disk must not end the program: complaining about it to stderr would panic.
+        .log_internal_errors(false)
         .try_init();
     if started.is_err() {
         tracing::debug!("Logging was already set up.");

@@ -153,6 +153,18 @@ impl Collector {
         Ok(collector)
     }
 
+    /// Starts one that lives at another time (see [`crate::clock`]) from its first moment.
+    pub fn start_living_at(data: &Path, time: &str) -> Result<Self> {
+        std::fs::create_dir_all(data)?;
+        let mut environment = Environment::default();
+        environment.live_at(time)?;
+        let port = free_port()?;
+        let mut collector =
+            Self { data: data.to_owned(), store: Store::Sqlite, port, environment, running: None };
+        collector.resume()?;
+        Ok(collector)
+    }
+
     /// Starts the process again on the same port.
     pub fn resume(&mut self) -> Result<()> {
         let mut command = self.command(&["serve", "--listen", &self.address()])?;

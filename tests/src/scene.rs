@@ -39,6 +39,17 @@ impl Scene {
         Ok(Self { collector, machine, agent, folder })
     }
 
+    /// The same at another time (see [`crate::clock`]).
+    pub fn living_at(name: &str, time: &str) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let collector = Collector::start_living_at(&folder.path().join("collector"), time)?;
+        let machine = Machine::at(&folder.path().join("machine"), name)?;
+        let mut agent = Agent::of(&folder.path().join("agent"), machine.root());
+        agent.live_at(time)?;
+        agent.enrol(&collector.token(1)?)?;
+        Ok(Self { collector, machine, agent, folder })
+    }
+
     /// Another machine of the same collector, enrolled.
     pub fn another(&self, name: &str) -> Result<(Machine, Agent)> {
         let machine = Machine::at(&self.path(&format!("machine-{name}")), name)?;
@@ -70,9 +81,11 @@ impl Scene {
         self.collector.json(&["query", sql])
     }
 
-    /// Version of one installed package, as the collector knows it now.
+    /// Version of a package on the agent's host, as the collector knows it now.
     pub fn version_of(&self, package: &str) -> Result<Option<String>> {
-        let rows = self.query(&format!("select version from software where name = '{package}'"))?;
+        let host = self.agent.host()?;
+        let sql = format!("select version from software where name = '{package}' and host = '{host}'");
+        let rows = self.query(&sql)?;
         Ok(rows.pointer("/0/version").or_else(|| rows.pointer("/rows/0/version")).and_then(text))
     }
 

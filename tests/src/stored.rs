@@ -91,3 +91,27 @@ pub async fn fresh_database(url: &str, name: &str) -> Result<String> {
     let authority = place.split('/').next().unwrap_or_default();
     Ok(format!("{scheme}://{authority}/{name}{parameters}"))
 }
+
+/// One version of a fact on both time axes, milliseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// When the machine first had it so (its time, corrected).
+    pub observed_from: i64,
+    /// Since when the collector knows.
+    pub recorded_from: i64,
+}
+
+/// All versions of one kind of fact of a host of the embedded store, oldest first.
+pub fn versions(data: &Path, host: &str, kind: &str) -> Result<Vec<Version>> {
+    let db = rusqlite::Connection::open(data.join(tenken_collector::store::FILE_NAME))?;
+    let mut statement = db.prepare(
+        "select f.observed_from, f.recorded_from from host_fact f \
+         join host h on h.org_id = f.org_id and h.host_id = f.host_id \
+         join kind k on k.kind_id = f.kind_id \
+         where h.uid = ?1 and k.name = ?2 order by f.observed_from, f.recorded_from",
+    )?;
+    let rows = statement.query_map([host, kind], |row| {
+        Ok(Version { observed_from: row.get(0)?, recorded_from: row.get(1)? })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

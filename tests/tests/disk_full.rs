@@ -1,0 +1,132 @@
+//! Full disks on either side: nothing acknowledged is lost, what is dropped is said, and both recover by
+//! themselves once there is space.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test file: helpers of tests are not seen as tests by the lint"
+)]
+
+use e2e::driver::{Connection, Fleet, Host};
+use e2e::process::wait_for;
+use e2e::program::{Agent, Collector, Store};
+use e2e::scene::Scene;
+use e2e::stored;
+use e2e::tmpfs::Tmpfs;
+use jiff::Timestamp;
+use tenken_shared::report::ReplyCode;
+
+/// A small file system, or `None` with the reason printed.
+fn small_disk(size_kib: u64) -> Option<Tmpfs> {
+    Tmpfs::mount(size_kib).inspect_err(|why| eprintln!("skipped: {why}")).ok()
+}
+
+#[test]
+fn an_agent_on_a_full_disk_keeps_what_waits_and_recovers() {
+    let Some(disk) = small_disk(2048) else { return };
+    let mut scene = Scene::new("full-agent").unwrap();
+    scene.agent.report().unwrap();
+    // Moved to the small disk.
+    let data = disk.path().join("agent");
+    e2e::scene::copy(scene.agent.data(), &data).unwrap();
+    scene.agent = Agent::of(&data, scene.machine.root()).env("TENKEN_INTERVAL_S", "1");
+
+    scene.collector.kill();
+    scene.machine.packages(&[("bash", "waiting")]).unwrap();
+    assert!(!scene.agent.once().unwrap().status.success());
+    let waiting = scene.agent.spooled();
+    assert!(waiting > 0);
+    disk.fill().unwrap();
+    scene.machine.packages(&[("bash", "no-room")]).unwrap();
+    let output = scene.agent.once().unwrap();
+    assert!(!output.status.success());
+    assert_eq!(scene.agent.spooled(), waiting, "what waited is whole: {output:?}");
+
+    // The service lives on over the full disk, delivers what waited, and tells of it once it can.
+    scene.agent.start().unwrap();
+    scene.collector.resume().unwrap();
+    wait_for("the waiting report to arrive", || {
+        let version = scene.version_of("bash")?;
+        Ok(version.filter(|v| v != "5.2.15-2+b7"))
+    })
+    .unwrap();
+    disk.fill().unwrap();
+    scene.machine.packages(&[("bash", "after"), ("space", "1")]).unwrap();
+    disk.free().unwrap();
+    wait_for("the newest state to arrive", || Ok((scene.stored()?.software == 2).then_some(()))).unwrap();
+    assert_eq!(scene.version_of("bash").unwrap().as_deref(), Some("after"));
+    let events = wait_for("the record of the full disk", || {
+        let events = scene.events()?;
+        Ok(events.contains(&"spool.disk_failed".to_owned()).then_some(events))
+    });
+    events.unwrap();
+    scene.agent.stop().unwrap();
+    assert_eq!(scene.agent.spooled(), 0);
+}
+
+#[test]
+fn what_a_full_spool_drops_is_a_signed_record() {
+    let mut scene = Scene::new("full-spool").unwrap();
+    scene.agent.set_env("TENKEN_SPOOL_MAX_REPORTS", "3");
+    scene.agent.report().unwrap();
+    scene.collector.kill();
+    for number in 0..8 {
+        scene.machine.packages(&[("bash", &format!("offline-{number}")), ("two", "2")]).unwrap();
+        assert!(!scene.agent.once().unwrap().status.success());
+        assert!(scene.agent.spooled() <= 3);
+    }
+    scene.collector.resume().unwrap();
+    scene.agent.report().unwrap();
+    let stored = scene.stored().unwrap();
+    assert_eq!((stored.software, scene.agent.spooled()), (2, 0));
+    assert_eq!(
+        scene.version_of("bash").unwrap().as_deref(),
+        Some("offline-7"),
+        "the newest state is never dropped"
+    );
+    let events = scene.events().unwrap();
+    assert!(events.contains(&"chain.dropped".to_owned()), "{events:?}");
+    // Events are no state: each start of the agent is told, dropped reports or not.
+    let starts = events.iter().filter(|kind| *kind == "agent.started").count();
+    assert_eq!(starts, 10, "{events:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_on_a_full_disk_says_so_and_loses_nothing_it_acknowledged() {
+    let Some(disk) = small_disk(16 * 1024) else { return };
+    let collector = Collector::start(&disk.path().join("collector"), Store::Sqlite).unwrap();
+    let trust = collector.trust(10).unwrap();
+    let mut connection = Connection::open(&trust).await.unwrap();
+    let fleet = Fleet::at(Timestamp::now());
+    let mut host = Host::new("full").unwrap();
+    host.enrol(&trust, &mut connection).await.unwrap();
+    let first = host.report(&fleet.inventory(1).unwrap(), Timestamp::now()).unwrap();
+    assert_eq!(host.send(&trust, &mut connection, &first).await.unwrap().0.code, ReplyCode::Accepted);
+    host.accepted(&first);
+    disk.fill().unwrap();
+
+    // Until the space that the store already holds is used up; then a signed, coded answer.
+    let mut change = 0;
+    let refused = loop {
+        change += 1;
+        assert!(change < 2000, "a full disk took {change} reports");
+        let facts = [fleet.software(1, change).unwrap()];
+        let report = host.report(&facts, Timestamp::now()).unwrap();
+        let reply = host.send(&trust, &mut connection, &report).await.unwrap().0;
+        if reply.code != ReplyCode::Accepted {
+            assert_eq!(reply.code, ReplyCode::Unavailable, "{:?}", reply.message);
+            assert!(reply.retry_after_s.is_some());
+            break report;
+        }
+        host.accepted(&report);
+        disk.fill().unwrap();
+    };
+    let id = host.id.clone().unwrap();
+    let acknowledged = host.head;
+    let head = async || stored::hosts(&Store::Sqlite, collector.data()).await.unwrap()[id.as_str()].head;
+    assert_eq!(head().await, acknowledged, "all that was acknowledged is there, and nothing else");
+
+    disk.free().unwrap();
+    let reply = host.send(&trust, &mut connection, &refused).await.unwrap().0;
+    assert_eq!(reply.code, ReplyCode::Accepted, "{:?}", reply.message);
+    assert_eq!(head().await, Some(refused.digest));
+}
