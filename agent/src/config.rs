@@ -53,7 +53,8 @@ settings! {
     /// Data folder. Empty: the system's (/var/lib/tenken-agent, %ProgramData%\Tenken\agent).
     data: PathBuf = PathBuf::new(), "\"\"";
     /// HTTP proxy to the collector, `http://[user:password@]host:port`. Empty: HTTPS_PROXY and NO_PROXY
-    /// of the environment; `none`: no proxy at all. May hold a password: keep the file to yourself.
+    /// of the environment; without them, on Windows, the system's: WinHTTP's default proxy, then the
+    /// Internet options of the service's account (WPAD, PAC, fixed); `none`: no proxy at all. May hold a password: keep the file to yourself.
     proxy: Secret<String> = Secret::new(String::new()), "\"\"";
     /// Check the collector's TLS certificate against the operating system's store instead of the CA that
     /// the enrolment token pins. Only for a proxy that inspects TLS. Reports and replies stay signed, so

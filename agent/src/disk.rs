@@ -35,16 +35,41 @@ impl DiskError {
 }
 
 /// Replaces `path` by `bytes`: a temporary file beside it is written and synced, then takes its name,
-/// then the folder is synced. A crash leaves the old content or the new one, whole.
+/// then the name is synced. A crash leaves the old content or the new one, whole.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
     let temporary = temporary_of(path);
-    let written = write_new(&temporary, bytes)
-        .and_then(|()| std::fs::rename(&temporary, path).map_err(DiskError::on("replace", path)));
-    if let Err(error) = written {
-        let _ = std::fs::remove_file(&temporary);
-        return Err(error);
+    let written = write_new(&temporary, bytes).and_then(|file| {
+        patiently(|| std::fs::rename(&temporary, path)).map_err(DiskError::on("replace", path))?;
+        Ok(file)
+    });
+    match written {
+        Ok(file) => sync_name(&file, path),
+        Err(error) => {
+            let _ = std::fs::remove_file(&temporary);
+            Err(error)
+        }
     }
-    sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Tries again while Windows says that somebody else has the file open: virus scanners look at every new
+/// file for a moment. Gives up after about two seconds. Elsewhere nothing stands in the way of a name.
+pub fn patiently<T>(mut attempt: impl FnMut() -> std::io::Result<T>) -> std::io::Result<T> {
+    let mut pause = std::time::Duration::from_millis(5);
+    loop {
+        match attempt() {
+            Err(error) if in_use(&error) && pause.as_millis() < 1_500 => {
+                std::thread::sleep(pause);
+                pause *= 2;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// ERROR_ACCESS_DENIED (what a rename over an open file gives), ERROR_SHARING_VIOLATION,
+/// ERROR_LOCK_VIOLATION.
+fn in_use(error: &std::io::Error) -> bool {
+    cfg!(windows) && matches!(error.raw_os_error(), Some(5 | 32 | 33))
 }
 
 /// Name of the temporary file [`write_atomic`] uses for `path`. Left over only by a crash.
@@ -54,7 +79,7 @@ pub fn temporary_of(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.tmp"))
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+fn write_new(path: &Path, bytes: &[u8]) -> Result<File, DiskError> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
@@ -62,12 +87,22 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
         use std::os::unix::fs::OpenOptionsExt as _;
         options.mode(0o600).custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32);
     }
-    let mut file = options.open(path).map_err(DiskError::on("create", path))?;
+    let mut file = patiently(|| options.open(path)).map_err(DiskError::on("create", path))?;
     file.write_all(bytes).map_err(DiskError::on("write", path))?;
-    file.sync_all().map_err(DiskError::on("sync", path))
+    file.sync_all().map_err(DiskError::on("sync", path))?;
+    Ok(file)
 }
 
-/// Makes names in a folder durable. Windows has no such call and needs none: its renames are journalled.
+/// Makes the new name of a file durable: by its folder; on Windows by the file, whose flush writes the
+/// journal of NTFS up to and with the rename (folders cannot be flushed there).
+fn sync_name(file: &File, path: &Path) -> Result<(), DiskError> {
+    if cfg!(windows) {
+        return file.sync_all().map_err(DiskError::on("sync", path));
+    }
+    sync_folder(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// Makes names in a folder durable. Windows has no such call; see [`write_atomic`].
 pub fn sync_folder(folder: &Path) -> Result<(), DiskError> {
     if cfg!(unix) {
         let file = File::open(folder).map_err(DiskError::on("open", folder))?;
@@ -78,7 +113,7 @@ pub fn sync_folder(folder: &Path) -> Result<(), DiskError> {
 
 /// Reads a file of our own; `None` where there is none.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
-    let file = match File::open(path) {
+    let file = match patiently(|| File::open(path)) {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(DiskError::on("open", path)(e)),
@@ -90,47 +125,16 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, DiskError> {
 
 /// Removes a file; one that is not there is fine.
 pub fn remove(path: &Path) -> Result<(), DiskError> {
-    match std::fs::remove_file(path) {
+    match patiently(|| std::fs::remove_file(path)) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(DiskError::on("remove", path)(e)),
         _ => Ok(()),
     }
 }
 
-/// Makes a folder (and its parents) that only its owner may enter.
+/// Makes a folder (and its parents) that only its owner may enter; on Windows only administrators and the
+/// system. One that somebody else made is refused.
 pub fn private_folder(path: &Path) -> Result<(), DiskError> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt as _;
-        builder.mode(0o700);
-    }
-    builder.create(path).map_err(DiskError::on("create", path))?;
-    close_to_others(path)
-}
-
-#[cfg(unix)]
-fn close_to_others(path: &Path) -> Result<(), DiskError> {
-    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-    let meta = std::fs::metadata(path).map_err(DiskError::on("look at", path))?;
-    let me = rustix::process::geteuid().as_raw();
-    if meta.uid() != me {
-        let text = format!("it belongs to user {} and this program runs as {me}", meta.uid());
-        return Err(DiskError::on("use", path)(std::io::Error::new(
-            std::io::ErrorKind::PermissionDenied,
-            text,
-        )));
-    }
-    if meta.mode() & 0o077 != 0 {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
-            .map_err(DiskError::on("restrict", path))?;
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn close_to_others(_: &Path) -> Result<(), DiskError> {
-    Ok(())
+    tenken_service::folder::private(path, None).map_err(DiskError::on("use", path))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use crate::probe::runner::Runner;
 use crate::status::Status;
 use crate::sys::Sys;
 use crate::transport::client::{REPLACED, Route, is_collector_ca};
+use crate::transport::proxy::from_environment;
 use crate::transport::tls::{Anchor, reference_time};
 use crate::transport::{Client, Request, TransportError, check_answer};
 
@@ -71,7 +72,7 @@ pub async fn examine(settings: &Settings, paths: &Paths, sys: &Sys, lang: Lang) 
     let mut doctor = Doctor { lang, findings: vec![] };
     rights(&mut doctor);
     let identity = identity(&mut doctor, paths);
-    proxy(&mut doctor, settings);
+    proxy(&mut doctor, settings, identity.as_ref()).await;
     if let Some(identity) = &identity {
         connection(&mut doctor, settings, paths, identity).await;
     }
@@ -123,18 +124,33 @@ fn identity(doctor: &mut Doctor, paths: &Paths) -> Option<Identity> {
     }
 }
 
-fn proxy(doctor: &mut Doctor, settings: &Settings) {
-    let setting = settings.proxy.expose();
-    let from_env = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
-        .into_iter()
-        .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()).map(|v| (name, v)));
-    let detail = match (setting.as_str(), from_env) {
+async fn proxy(doctor: &mut Doctor, settings: &Settings, identity: Option<&Identity>) {
+    let detail = match (settings.proxy.expose().as_str(), from_environment()) {
         ("none", _) => doctor.text("使用しない(設定 proxy = none)", "none (setting proxy = none)"),
-        ("", None) => doctor.text("使用しない", "none"),
         ("", Some((name, address))) => format!("{} ({name})", without_credentials(&address)),
+        ("", None) => return system_proxy(doctor, identity).await,
         (address, _) => format!("{} (proxy)", without_credentials(address)),
     };
     doctor.say("proxy", Level::Ok, detail, None);
+}
+
+/// What the system's own settings say for the collector, and where that stands.
+async fn system_proxy(doctor: &mut Doctor, identity: Option<&Identity>) {
+    let url = identity.and_then(|identity| identity.membership.urls.first().cloned());
+    let url = url.unwrap_or_else(|| "https://collector.invalid/".to_owned());
+    let found = tokio::task::spawn_blocking(move || crate::sys::proxy::for_url(&url)).await;
+    let found = found.unwrap_or_default();
+    let address =
+        found.address.as_deref().map_or_else(|| doctor.text("使用しない", "none"), without_credentials);
+    let origin = found.origin.map_or_else(String::new, |origin| format!(" ({origin})"));
+    doctor.say("proxy", Level::Ok, format!("{address}{origin}"), None);
+    if !found.failed.is_empty() {
+        let advice = Text::new(
+            "Windows のプロキシ設定の一部を利用できませんでした。agent.toml の proxy に直接指定できます。",
+            "Some proxy settings of Windows could not be followed. A proxy can be named in agent.toml instead.",
+        );
+        doctor.say("proxy_settings", Level::Warning, printable(&found.failed.join("; ")), Some(advice));
+    }
 }
 
 /// A proxy address without user name and password.
@@ -314,7 +330,7 @@ fn delivery(doctor: &mut Doctor, paths: &Paths) {
 }
 
 fn service(doctor: &mut Doctor) {
-    let Ok(state) = crate::service::state() else { return };
+    let Ok(state) = crate::service::SERVICE.state() else { return };
     let running = state.active.as_deref() == Some("active");
     if state.installed && running {
         doctor.say("service", Level::Ok, "active", None);

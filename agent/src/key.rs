@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use tenken_shared::api::{KeyProof, KeyPurpose, Membership};
 use tenken_shared::jws::{JwsError, Purpose, SigningKey};
 use tenken_shared::redact::Secret;
+use tenken_shared::text::printable;
 
 use crate::disk::{self, DiskError};
 use crate::paths::Paths;
+use crate::sys::protect;
 
 /// Why the credential cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +31,19 @@ pub enum KeyError {
     /// No key could be made.
     #[error("cannot make a key: {0}")]
     Make(#[from] JwsError),
+    /// The key file lies on another machine than the one it was made on.
+    #[error(
+        "{path} was made on another machine or Windows installation and cannot be opened here ({detail}); enrol this machine anew with `tenken-agent enrol --replace`"
+    )]
+    Elsewhere {
+        /// The file.
+        path: String,
+        /// The system's answer.
+        detail: String,
+    },
+    /// The system could not protect the key.
+    #[error("the key cannot be protected: {0}")]
+    Protect(std::io::Error),
     /// The system's random source failed.
     #[error("no random numbers from the system")]
     Random,
@@ -49,9 +64,43 @@ pub struct Identity {
 #[derive(Serialize, Deserialize)]
 struct IdentityFile {
     version: u32,
-    key_pkcs8: Secret<String>,
+    #[serde(flatten)]
+    kept: Kept,
     key_created_at: Timestamp,
     membership: Membership,
+}
+
+/// A key as it stands in a file: protected by the system where it has such a thing (DPAPI on Windows, for
+/// this machine, so that a copied file opens nowhere else), else by the file's mode alone.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    key_pkcs8: Secret<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    protected_by: Option<String>,
+}
+
+impl Kept {
+    fn of(pkcs8: &[u8]) -> Result<Self, KeyError> {
+        let (bytes, protected_by) = match protect::METHOD {
+            Some(method) => (protect::seal(pkcs8).map_err(KeyError::Protect)?, Some(method.to_owned())),
+            None => (pkcs8.to_vec(), None),
+        };
+        Ok(Self { key_pkcs8: Secret::new(STANDARD.encode(bytes)), protected_by })
+    }
+
+    fn open(&self, path: &std::path::Path) -> Result<Vec<u8>, KeyError> {
+        let path = path.to_string_lossy().into_owned();
+        let Ok(bytes) = STANDARD.decode(self.key_pkcs8.expose()) else {
+            return Err(KeyError::Damaged { path, detail: "key".into() });
+        };
+        match self.protected_by.as_deref() {
+            None => Ok(bytes),
+            method if method == protect::METHOD => {
+                protect::unseal(&bytes).map_err(|e| KeyError::Elsewhere { path, detail: e.to_string() })
+            }
+            Some(method) => Err(KeyError::Elsewhere { path, detail: printable(method) }),
+        }
+    }
 }
 
 impl Identity {
@@ -69,7 +118,7 @@ impl Identity {
             |detail: String| KeyError::Damaged { path: path.to_string_lossy().into_owned(), detail };
         let file: IdentityFile =
             serde_json::from_slice(&bytes).map_err(|e| damaged(format!("line {}", e.line())))?;
-        let pkcs8 = STANDARD.decode(file.key_pkcs8.expose()).map_err(|_| damaged("key".into()))?;
+        let pkcs8 = file.kept.open(&path)?;
         let key = SigningKey::from_pkcs8(&pkcs8).map_err(|_| damaged("key".into()))?;
         Ok(Some(Self {
             key,
@@ -83,7 +132,7 @@ impl Identity {
     pub fn save(&self, paths: &Paths) -> Result<(), KeyError> {
         let file = IdentityFile {
             version: 1,
-            key_pkcs8: Secret::new(STANDARD.encode(self.pkcs8.expose())),
+            kept: Kept::of(self.pkcs8.expose())?,
             key_created_at: self.key_created_at,
             membership: self.membership.clone(),
         };
@@ -110,7 +159,8 @@ pub struct NextKey {
 
 #[derive(Serialize, Deserialize)]
 struct NextKeyFile {
-    key_pkcs8: Secret<String>,
+    #[serde(flatten)]
+    kept: Kept,
     purpose: Option<KeyPurpose>,
     created_at: Timestamp,
 }
@@ -129,7 +179,7 @@ impl NextKey {
     pub fn load(paths: &Paths) -> Result<Option<Self>, KeyError> {
         let Some(bytes) = disk::read(&paths.next_key())? else { return Ok(None) };
         let Ok(file) = serde_json::from_slice::<NextKeyFile>(&bytes) else { return Ok(None) };
-        let Ok(pkcs8) = STANDARD.decode(file.key_pkcs8.expose()) else { return Ok(None) };
+        let Ok(pkcs8) = file.kept.open(&paths.next_key()) else { return Ok(None) };
         let Ok(key) = SigningKey::from_pkcs8(&pkcs8) else { return Ok(None) };
         Ok(Some(Self { key, purpose: file.purpose, created_at: file.created_at, pkcs8: Secret::new(pkcs8) }))
     }
@@ -137,7 +187,7 @@ impl NextKey {
     fn make(paths: &Paths, purpose: Option<KeyPurpose>) -> Result<Self, KeyError> {
         let pkcs8 = SigningKey::generate()?;
         let created_at = Timestamp::now();
-        let file = NextKeyFile { key_pkcs8: Secret::new(STANDARD.encode(&pkcs8)), purpose, created_at };
+        let file = NextKeyFile { kept: Kept::of(&pkcs8)?, purpose, created_at };
         let bytes = serde_json::to_vec(&file).unwrap_or_default();
         disk::write_atomic(&paths.next_key(), &bytes)?;
         let key = SigningKey::from_pkcs8(&pkcs8)?;
@@ -216,6 +266,11 @@ mod tests {
         Identity::new(key, membership).save(&paths).unwrap();
         assert_eq!(Identity::load(&paths).unwrap().unwrap().key.key_id(), &kid);
         assert!(!format!("{:?}", Identity::load(&paths)).contains("pkcs8: Secret(["));
+        let text = std::fs::read_to_string(paths.identity()).unwrap();
+        let moved = text.replacen("\"version\":1", "\"version\":1,\"protected_by\":\"tpm\"", 1);
+        let moved = moved.replace("\"protected_by\":\"dpapi\",", "");
+        std::fs::write(paths.identity(), moved).unwrap();
+        assert!(matches!(Identity::load(&paths), Err(KeyError::Elsewhere { .. })), "sealed elsewhere");
         std::fs::write(paths.identity(), "{").unwrap();
         assert!(matches!(Identity::load(&paths), Err(KeyError::Damaged { .. })));
     }

@@ -9,6 +9,7 @@ pub mod doctor;
 pub mod enrol;
 pub mod key;
 pub mod paths;
+pub mod pending;
 pub mod probe;
 pub mod report;
 pub mod run;

@@ -1,5 +1,5 @@
 //! Folders and files of the agent, per operating system, with their permissions (folders 0700, files
-//! 0600). Nobody else joins such paths.
+//! 0600; on Windows an access list of SYSTEM and Administrators alone). Nobody else joins such paths.
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,10 @@ impl Paths {
     /// Makes the folders and closes them to others.
     pub fn create(data: PathBuf) -> Result<Self, DiskError> {
         let paths = Self { data };
+        // The folder above is ours too: who owns it could put another one in the place of the data.
+        if cfg!(windows) && paths.data == default_data() && elevated() {
+            disk::private_folder(&program_data())?;
+        }
         for folder in [paths.data(), &paths.spool(), &paths.quarantine(), &paths.probe_state()] {
             disk::private_folder(folder)?;
         }
@@ -43,6 +47,12 @@ impl Paths {
     #[must_use]
     pub fn next_key(&self) -> PathBuf {
         self.data.join("key.next")
+    }
+
+    /// A token that the service is to redeem.
+    #[must_use]
+    pub fn pending_token(&self) -> PathBuf {
+        self.data.join("enrol.token")
     }
 
     /// Left by `rotate-key` for the running agent.
@@ -94,22 +104,24 @@ impl Paths {
     }
 }
 
-/// Data folder where none is named: the machine's for root or SYSTEM, else one of the user's own.
+/// Data folder where none is named: the machine's for root, administrators or SYSTEM, else one of the
+/// user's own.
 #[must_use]
 pub fn default_data() -> PathBuf {
-    if !elevated() && !cfg!(windows) {
+    if !elevated() {
         let home = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-        if let Some(state) = home("XDG_STATE_HOME") {
+        if cfg!(windows) {
+            if let Some(local) = home("LOCALAPPDATA") {
+                return local.join("Tenken").join("agent");
+            }
+        } else if let Some(state) = home("XDG_STATE_HOME") {
             return state.join("tenken-agent");
-        }
-        if let Some(home) = home("HOME") {
+        } else if let Some(home) = home("HOME") {
             return home.join(".local/state/tenken-agent");
         }
     }
     if cfg!(windows) {
-        let base =
-            std::env::var_os("ProgramData").map_or_else(|| PathBuf::from(r"C:\ProgramData"), PathBuf::from);
-        base.join("Tenken").join("agent")
+        program_data().join("agent")
     } else if cfg!(target_os = "macos") {
         PathBuf::from("/Library/Application Support/Tenken/agent")
     } else {
@@ -121,9 +133,7 @@ pub fn default_data() -> PathBuf {
 #[must_use]
 pub fn default_config() -> PathBuf {
     if cfg!(windows) {
-        let base =
-            std::env::var_os("ProgramData").map_or_else(|| PathBuf::from(r"C:\ProgramData"), PathBuf::from);
-        base.join("Tenken").join("agent.toml")
+        program_data().join("agent.toml")
     } else if cfg!(target_os = "macos") {
         PathBuf::from("/Library/Application Support/Tenken/agent.toml")
     } else {
@@ -131,16 +141,25 @@ pub fn default_config() -> PathBuf {
     }
 }
 
-/// Whether this process has the rights of root. On Windows unknown here, taken as yes: the service runs
-/// as SYSTEM.
+/// `%ProgramData%\Tenken`: settings and data of both programs on Windows, for administrators only.
+#[must_use]
+pub fn program_data() -> PathBuf {
+    let set = std::env::var_os("ProgramData").filter(|v| !v.is_empty());
+    set.map_or_else(|| PathBuf::from(r"C:\ProgramData"), PathBuf::from).join("Tenken")
+}
+
+/// Folder of the status files that `backup-report` writes, on this system.
+#[must_use]
+pub fn backup_status() -> PathBuf {
+    if cfg!(windows) {
+        program_data().join("agent").join("backup-status")
+    } else {
+        PathBuf::from(crate::probe::backups::status_file::FOLDER)
+    }
+}
+
+/// Whether this process has the rights of root or, on Windows, an elevated token.
 #[must_use]
 pub fn elevated() -> bool {
-    #[cfg(unix)]
-    {
-        rustix::process::geteuid().is_root()
-    }
-    #[cfg(not(unix))]
-    {
-        true
-    }
+    tenken_service::rights::elevated()
 }

@@ -70,8 +70,11 @@ pub enum RunError {
 
 /// Runs the agent until `shutdown` completes.
 pub async fn run(settings: Settings, sys: Sys, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-    let mut agent = Agent::start(settings, sys)?;
     let mut shutdown = std::pin::pin!(shutdown);
+    if !crate::pending::redeem(&settings, &sys, &mut shutdown).await? {
+        return Ok(());
+    }
+    let mut agent = Agent::start(settings, sys)?;
     loop {
         tokio::select! {
             biased;

@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod query;
 pub mod rate;
 pub mod serve;
+pub mod service;
 pub mod snapshot;
 pub mod standing;
 pub mod store;

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use tenken_shared::text::Text;
 
 use super::Context;
-use crate::probe::backups::status_file::{BackupStatus, CLASSES, FOLDER, MAX_BYTES, RunResult};
+use crate::probe::backups::status_file::{BackupStatus, CLASSES, MAX_BYTES, RunResult};
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -52,8 +52,8 @@ pub struct Args {
     #[arg(long, value_name = "TEXT")]
     code: Option<String>,
     /// Folder to write to, for tests
-    #[arg(long, hide = true, default_value = FOLDER)]
-    folder: String,
+    #[arg(long, hide = true)]
+    folder: Option<std::path::PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -67,7 +67,7 @@ const DONE: Text = Text::new("バックアップの結果を記録しました",
 
 /// Writes the status file.
 pub fn run(args: &Args, context: Context) -> anyhow::Result<ExitCode> {
-    let folder = Path::new(&args.folder);
+    let folder = &args.folder.clone().unwrap_or_else(crate::paths::backup_status);
     prepare(folder)?;
     let path = folder.join(BackupStatus::file_name(&args.job));
     let status = status(args, previous_success(&path), Timestamp::now())?;
@@ -139,9 +139,19 @@ fn prepare(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Makes the folder for administrators only; refuses one that others made.
 #[cfg(not(unix))]
 fn prepare(folder: &Path) -> anyhow::Result<()> {
-    bail!("not supported on this system yet: {}", folder.display())
+    if !crate::paths::elevated() {
+        bail!("only an administrator may report a backup (run the script elevated, or as a task of SYSTEM)");
+    }
+    let data = crate::paths::program_data();
+    let above = [data.clone(), data.join("agent")];
+    for folder in above.iter().filter(|above| folder.starts_with(above)).map(|p| p.as_path()).chain([folder])
+    {
+        crate::disk::private_folder(folder)?;
+    }
+    Ok(())
 }
 
 fn write(folder: &Path, path: &Path, status: &BackupStatus) -> anyhow::Result<()> {
@@ -154,10 +164,28 @@ fn write(folder: &Path, path: &Path, status: &BackupStatus) -> anyhow::Result<()
         file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
     }
     file.as_file().sync_all()?;
-    file.persist(path).with_context(|| format!("write {}", path.display()))?;
+    let file = persist(file, path).with_context(|| format!("write {}", path.display()))?;
+    if cfg!(windows) {
+        // The flush that makes the new name durable on NTFS.
+        file.sync_all()?;
+    }
     #[cfg(unix)]
     std::fs::File::open(folder)?.sync_all()?;
     Ok(())
+}
+
+/// Gives the file its name, over one that is there.
+fn persist(file: tempfile::NamedTempFile, path: &Path) -> std::io::Result<std::fs::File> {
+    let (file, temporary) = file.into_parts();
+    let mut temporary = Some(temporary);
+    crate::disk::patiently(|| match temporary.take().map(|t| t.persist(path)) {
+        Some(Err(error)) => {
+            temporary = Some(error.path);
+            Err(error.error)
+        }
+        _ => Ok(()),
+    })?;
+    Ok(file)
 }
 
 #[cfg(test)]

@@ -1,21 +1,17 @@
 //! `enrol`: exchanges an enrolment token for this machine's own credential.
 
 use std::io::Read as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use tenken_shared::api::EnrolToken;
-use tenken_shared::fact::FactKind;
 use tenken_shared::text::{Text, printable};
 
 use super::common::{Common, runtime};
 use super::{Context, Format, output};
 use crate::key::About;
 use crate::paths::Paths;
-use crate::probe::ProbeConfig;
-use crate::probe::runner::Runner;
-use crate::report::Collected;
 use crate::status::Status;
 use crate::sys::Sys;
 
@@ -48,7 +44,7 @@ pub fn run(args: &Args, common: &Common, context: Context) -> anyhow::Result<Exi
     let paths = Paths::create(settings.data_dir())?;
     let _lock = crate::run::take_lock(&paths)?;
     let about = about(args)?;
-    let mut status = Status::load(&paths);
+    let status = Status::load(&paths);
     // A host that the collector has retired or revoked can only come back as a new one.
     let replace = args.replace || status.stopped.is_some();
     let enrolled = runtime()?.block_on(crate::enrol::enrol(&settings, &paths, &token, &about, replace));
@@ -60,14 +56,7 @@ pub fn run(args: &Args, common: &Common, context: Context) -> anyhow::Result<Exi
         }
         Err(error) => return Err(error.into()),
     };
-    status.stopped = None;
-    if let Some(checked) = &enrolled.checked {
-        status.last_signed_ms = Some(checked.reply.time);
-        if let Some(policy) = &checked.policy {
-            crate::disk::write_atomic(&paths.policy(), &serde_json::to_vec(policy)?)?;
-        }
-    }
-    status.save(&paths)?;
+    crate::pending::remember(&paths, &enrolled)?;
     let membership = &enrolled.identity.membership;
     if args.format == Format::Json {
         output::json(&serde_json::json!({
@@ -95,19 +84,27 @@ const ALREADY: Text = Text::new(
 );
 
 fn read_token(args: &Args) -> anyhow::Result<EnrolToken> {
-    let mut text = String::new();
     match (&args.token_file, args.token.as_deref()) {
-        (Some(file), _) => {
-            let file =
-                std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
-            file.take(MAX_TOKEN).read_to_string(&mut text)?;
-        }
+        (Some(file), _) => token_of_file(file),
         (None, Some("-")) => {
+            let mut text = String::new();
             std::io::stdin().take(MAX_TOKEN).read_to_string(&mut text)?;
+            parse_token(&text)
         }
-        (None, token) => text.push_str(token.unwrap_or_default()),
+        (None, token) => parse_token(token.unwrap_or_default()),
     }
-    // The error must not show the token, which is a secret.
+}
+
+/// Reads a token from a file, with or without the mark at its begin that Windows editors write.
+pub fn token_of_file(file: &Path) -> anyhow::Result<EnrolToken> {
+    let mut text = String::new();
+    let open = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    open.take(MAX_TOKEN).read_to_string(&mut text)?;
+    parse_token(text.trim_start_matches('\u{feff}'))
+}
+
+/// Reads a token. The error does not show it: it is a secret.
+pub fn parse_token(text: &str) -> anyhow::Result<EnrolToken> {
     EnrolToken::from_text(text.trim()).map_err(|_| {
         anyhow::anyhow!(
             "this is not an enrolment token (it begins with `tenken1.`); copy it whole, or ask for a new one"
@@ -115,16 +112,11 @@ fn read_token(args: &Args) -> anyhow::Result<EnrolToken> {
     })
 }
 
-/// Names, serial and print of the machine, from the probes that tell them.
+/// What is said of the machine that enrols.
 fn about(args: &Args) -> anyhow::Result<About> {
     let sys = match &args.root {
         Some(root) => Sys::at_root(root, None)?,
         None => Sys::live(),
     };
-    let mut runner = Runner::new(sys.clone(), None);
-    let kinds = [FactKind::Identity, FactKind::Hardware, FactKind::Network];
-    let given = runner.run(&ProbeConfig::default(), Some(&kinds));
-    let mut collected = Collected::default();
-    collected.take(given.into_iter().map(|c| c.record), sys.now());
-    Ok(crate::run::about(&collected, &sys))
+    Ok(crate::pending::about(&sys))
 }

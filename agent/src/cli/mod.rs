@@ -16,6 +16,7 @@ mod output;
 mod rotate_key;
 mod run;
 mod service;
+mod setup;
 mod status;
 
 use std::process::ExitCode;
@@ -57,6 +58,9 @@ enum Command {
     Run(run::Args),
     /// Install, remove, start, stop or look at the service
     Service(service::Args),
+    /// Make the service and leave the enrolment to it; for installers
+    #[command(hide = true)]
+    Setup(setup::Args),
     /// Last report, spool, clock offset, next run
     Status(status::Args),
     /// Find what keeps this machine from reporting, and what to do about it
@@ -93,8 +97,11 @@ pub enum Format {
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    crate::telemetry::init(default_level(&cli.command));
-    let context = Context { lang: cli.lang.unwrap_or_else(lang_of_environment) };
+    let as_service = matches!(&cli.command, Command::Service(args) if args.is_run());
+    if !as_service {
+        crate::telemetry::init(default_level(&cli.command));
+    }
+    let context = Context { lang: cli.lang.unwrap_or_else(tenken_service::language::of_environment) };
     match dispatch(&cli, context) {
         Ok(code) => code,
         Err(error) => {
@@ -114,6 +121,7 @@ fn dispatch(cli: &Cli, context: Context) -> anyhow::Result<ExitCode> {
         Command::Enrol(args) => enrol::run(args, common, context),
         Command::Run(args) => run::run(args, common),
         Command::Service(args) => service::run(args, common, context),
+        Command::Setup(args) => setup::run(args, common, context),
         Command::Status(args) => status::run(args, common, context),
         Command::Doctor(args) => doctor::run(args, common, context),
         Command::RotateKey(args) => rotate_key::run(args, common, context),
@@ -128,13 +136,6 @@ fn default_level(command: &Command) -> LevelFilter {
         Command::Run(_) => LevelFilter::INFO,
         _ => LevelFilter::WARN,
     }
-}
-
-/// The language of `LC_ALL`, `LC_MESSAGES` or `LANG`, in that order; English where none is set.
-fn lang_of_environment() -> Lang {
-    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-    let tag = ["LC_ALL", "LC_MESSAGES", "LANG"].into_iter().find_map(set);
-    Lang::from_tag(tag.as_deref().unwrap_or("C"))
 }
 
 fn parse_lang(text: &str) -> Result<Lang, String> {

@@ -19,6 +19,8 @@ mod journal;
 pub mod memory;
 mod owned;
 mod process;
+pub mod protect;
+pub mod proxy;
 mod registry;
 mod sqlite;
 mod trace;

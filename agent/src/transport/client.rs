@@ -8,6 +8,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use tenken_shared::redact::Secret;
 use tenken_shared::text::Text;
 
+use super::proxy::SystemChoice;
 use super::tls::{self, Anchor, Presented, TlsError};
 
 /// Largest answer read, bytes: a signed reply with policy and trust bundle.
@@ -202,6 +203,8 @@ pub struct Client {
     urls: Vec<String>,
     preferred: usize,
     presented: Presented,
+    /// Where neither our setting nor the environment names a proxy.
+    system: Option<SystemChoice>,
 }
 
 /// One answer, not yet checked.
@@ -251,8 +254,14 @@ impl Client {
             .pool_max_idle_per_host(1)
             .pool_idle_timeout(Duration::from_secs(90))
             .tcp_keepalive(Duration::from_secs(60));
+        let asks_system =
+            cfg!(windows) && route.proxy.expose().is_empty() && super::proxy::from_environment().is_none();
+        let system = asks_system.then(SystemChoice::default);
         builder = match route.proxy.expose().as_str() {
-            "" => builder,
+            "" => match system.clone() {
+                Some(choice) => builder.proxy(reqwest::Proxy::custom(move |_| choice.address())),
+                None => builder,
+            },
             "none" => builder.no_proxy(),
             address => {
                 let proxy = reqwest::Proxy::all(address).map_err(|_| TransportError::BadProxy)?;
@@ -260,7 +269,7 @@ impl Client {
             }
         };
         let http = builder.build().map_err(|_| TransportError::BadProxy)?;
-        Ok(Self { http, urls: route.urls.clone(), preferred: 0, presented })
+        Ok(Self { http, urls: route.urls.clone(), preferred: 0, presented, system })
     }
 
     /// The chain presented last, leaf first.
@@ -288,6 +297,9 @@ impl Client {
     }
 
     async fn send_to(&self, base: &str, request: &Request<'_>) -> Result<Answer, TransportError> {
+        if let Some(system) = &self.system {
+            system.refresh(base).await;
+        }
         let url = format!("{}{}", base.trim_end_matches('/'), request.path);
         let mut headers = HeaderMap::new();
         for (name, value) in &request.headers {
@@ -300,7 +312,12 @@ impl Client {
                 self.http.post(&url).body(body.clone())
             }
         };
-        let mut response = builder.headers(headers).send().await.map_err(|e| self.classify(base, &e))?;
+        let mut response = builder.headers(headers).send().await.map_err(|e| {
+            if let Some(system) = &self.system {
+                system.forget();
+            }
+            self.classify(base, &e)
+        })?;
         let status = response.status().as_u16();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|e| self.classify(base, &e))? {

@@ -3,6 +3,7 @@
 
 pub mod backoff;
 pub mod client;
+pub mod proxy;
 pub mod tls;
 
 use tenken_shared::ids::Digest;

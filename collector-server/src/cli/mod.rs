@@ -14,6 +14,7 @@ mod output;
 mod policy;
 mod query;
 mod serve;
+pub mod service;
 mod snapshot;
 mod token;
 mod user;
@@ -44,6 +45,9 @@ pub struct Cli {
 enum Command {
     /// Runs the server.
     Serve(serve::Serve),
+    /// The server as a service of this machine.
+    #[command(subcommand)]
+    Service(service::ServiceCommand),
     /// Brings the store's schema up to date and ends.
     Migrate(migrate::Migrate),
     /// Enrolment tokens.
@@ -164,10 +168,20 @@ fn actor(org: OrgId) -> crate::user::Actor {
 }
 
 impl Cli {
+    /// The commands that make a runtime and a log of their own.
+    #[must_use]
+    pub fn service(&self) -> Option<&service::ServiceCommand> {
+        match &self.command {
+            Command::Service(command) => Some(command),
+            _ => None,
+        }
+    }
+
     /// Runs the command.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Serve(command) => command.run().await?,
+            Command::Service(command) => return command.run(),
             Command::Migrate(command) => command.run().await?,
             Command::Token(command) => command.run().await?,
             Command::Host(command) => command.run().await?,

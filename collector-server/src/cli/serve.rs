@@ -39,49 +39,51 @@ impl Serve {
         if self.public_url.is_some() {
             config.public_url = self.public_url;
         }
-        if config.database_url.is_none() {
-            make_folder(&config.data).with_context(|| format!("data folder {}", config.data.display()))?;
-        }
-        let now = Timestamp::now();
-        let store = Store::open(&config.location()).await?;
-        let org = store.ensure_org(&DEFAULT_ORG.parse()?, "", now).await?;
-        let listener = serve::bind(config.listen).with_context(|| format!("listen on {}", config.listen))?;
-        let bound = listener.local_addr()?;
-        let (source, own_ca) = certificate(&config, bound)?;
-        let app = Arc::new(App::new(store, own_ca, now).await?);
-        let tls = Arc::new(Tls::new(source, &app.keys, now)?);
-        let (stop, stopped) = watch::channel(false);
-        let jobs = jobs::start(&app, &tls, &stopped);
-        let url = config.public_url(bound);
-        app.store.set_setting(crate::enrol::URL_SETTING, &url).await?;
-        tracing::info!(listen = %bound, url = %url, "serving");
-        match http::admin::first_link(&app.store, &org.id).await {
-            // To the person at the terminal only, never into the log.
-            Ok(Some(path)) => eprintln!("最初のパスワードの設定 / set the first password: {url}{path}"),
-            Ok(None) => {}
-            Err(error) => tracing::error!(error = ?error, "no link for the first password could be made"),
-        }
+        let (ask, asked) = watch::channel(false);
         tokio::spawn(async move {
             serve::asked_to_end().await;
-            tracing::info!("ending");
-            stop.send_replace(true);
+            ask.send_replace(true);
         });
-        let acceptor = TlsAcceptor::from(tls.server_config()?);
-        serve::run(listener, acceptor, http::router(app), config.connections, stopped).await;
-        for job in jobs {
-            job.await?;
-        }
-        Ok(())
+        until(config, asked).await
     }
 }
 
-/// Makes the data folder for the service alone: it will hold signing keys.
-fn make_folder(path: &std::path::Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
+/// Serves until `asked` turns true.
+pub(super) async fn until(config: Config, mut asked: watch::Receiver<bool>) -> anyhow::Result<()> {
+    if config.database_url.is_none() {
+        tenken_service::folder::private(&config.data, Some(crate::service::NAME))
+            .with_context(|| format!("data folder {}", config.data.display()))?;
+    }
+    let now = Timestamp::now();
+    let store = Store::open(&config.location()).await?;
+    let org = store.ensure_org(&DEFAULT_ORG.parse()?, "", now).await?;
+    let listener = serve::bind(config.listen).with_context(|| format!("listen on {}", config.listen))?;
+    let bound = listener.local_addr()?;
+    let (source, own_ca) = certificate(&config, bound)?;
+    let app = Arc::new(App::new(store, own_ca, now).await?);
+    let tls = Arc::new(Tls::new(source, &app.keys, now)?);
+    let (stop, stopped) = watch::channel(false);
+    let jobs = jobs::start(&app, &tls, &stopped);
+    let url = config.public_url(bound);
+    app.store.set_setting(crate::enrol::URL_SETTING, &url).await?;
+    tracing::info!(listen = %bound, url = %url, "serving");
+    match http::admin::first_link(&app.store, &org.id).await {
+        // To the person at the terminal only, never into the log.
+        Ok(Some(path)) => eprintln!("最初のパスワードの設定 / set the first password: {url}{path}"),
+        Ok(None) => {}
+        Err(error) => tracing::error!(error = ?error, "no link for the first password could be made"),
+    }
+    tokio::spawn(async move {
+        serve::stopped(&mut asked).await;
+        tracing::info!("ending");
+        stop.send_replace(true);
+    });
+    let acceptor = TlsAcceptor::from(tls.server_config()?);
+    serve::run(listener, acceptor, http::router(app), config.connections, stopped).await;
+    for job in jobs {
+        job.await?;
+    }
+    Ok(())
 }
 
 /// The configured certificate, or names for a self-made one.

@@ -1,11 +1,15 @@
 //! Doors of a running Windows.
 
+#[path = "windows/dpapi.rs"]
+pub mod dpapi;
 #[path = "windows/event_log.rs"]
 mod event_log;
 #[path = "windows/registry.rs"]
 pub mod registry;
 #[path = "windows/wmi.rs"]
 mod wmi;
+#[path = "windows/winhttp.rs"]
+pub mod winhttp;
 
 use std::path::PathBuf;
 
@@ -29,9 +33,9 @@ pub fn space(mount: &str) -> Result<Option<Space>, SysError> {
     not_yet(mount)
 }
 
-/// Not asked yet.
+/// An elevated token.
 pub fn is_elevated() -> Option<bool> {
-    None
+    Some(tenken_service::rights::elevated())
 }
 
 /// The real path of a path of the running machine: one without a drive lies on the system drive.

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Builds the MSI of a program with Debian's wixl, and signs program and MSI where a signing hook is set.
+# Usage: build.sh WXS PROGRAM.exe VERSION OUT.msi
+# TENKEN_SIGN: a command that signs the file named by its only argument in place, for example a script with
+#   osslsigncode sign -pkcs12 code.p12 -readpass code.pass -h sha256 -n Tenken -ts URL -in "$1" -out "$1.signed"
+#   mv "$1.signed" "$1"
+set -eu
+wxs=$(realpath "$1") program=$(realpath "$2") version=$3 out=$(realpath -m "$4")
+
+# wixl takes only relative sources.
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cp "$program" "$folder/"
+cp "$wxs" "$folder/package.wxs"
+cd "$folder"
+if [ -n "${TENKEN_SIGN:-}" ]; then
+    "$TENKEN_SIGN" "$folder/$(basename "$program")"
+fi
+wixl --arch x64 -D Version="$version" -o "$folder/package.msi" package.wxs
+# What wixl has no words for. The old version goes before the new one comes, so that its service does not
+# hold the program. ENROLTOKEN passes from a person to the installer's service, and into no log.
+msibuild package.msi -q "UPDATE \`InstallExecuteSequence\` SET \`Sequence\`=1510 WHERE \`Action\`='RemoveExistingProducts'"
+if msiinfo export package.msi Property | grep -q ENROLTOKEN; then
+    msibuild package.msi \
+        -q "UPDATE \`Property\` SET \`Value\`='WIX_DOWNGRADE_DETECTED;WIX_UPGRADE_DETECTED;ENROLTOKEN' WHERE \`Property\`='SecureCustomProperties'" \
+        -q "UPDATE \`CustomAction\` SET \`Type\`=11282 WHERE \`Action\`='SetUp'"
+fi
+if [ -n "${TENKEN_SIGN:-}" ]; then
+    "$TENKEN_SIGN" "$folder/package.msi"
+fi
+mv "$folder/package.msi" "$out"
