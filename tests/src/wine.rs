@@ -35,6 +35,9 @@ __declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE data, SIZE_T length) {
 pub struct Wine {
     prefix: PathBuf,
     programs: PathBuf,
+    /// Wine ends its services with the last program a person started: this one waits for input that never
+    /// comes.
+    person: Option<std::process::Child>,
 }
 
 /// What is missing for [`Wine::start`], if anything.
@@ -59,7 +62,8 @@ impl Wine {
 
     /// Makes a prefix under `folder`.
     pub fn empty(folder: &Path) -> Result<Self> {
-        let wine = Self { prefix: folder.join("prefix"), programs: folder.join("programs") };
+        let mut wine =
+            Self { prefix: folder.join("prefix"), programs: folder.join("programs"), person: None };
         std::fs::create_dir_all(&wine.programs)?;
         wine.succeed(wine.command("wineboot").arg("-i"))?;
         for (name, kind, data) in [
@@ -77,6 +81,8 @@ impl Wine {
         }
         // In the system's folder, so that installed programs find it too.
         stand_in(&wine.drive("windows/system32"), folder)?;
+        let mut person = wine.command("cmd");
+        wine.person = Some(person.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
         Ok(wine)
     }
 
@@ -151,6 +157,10 @@ impl Drop for Wine {
         };
         end("-k");
         end("-w");
+        if let Some(person) = &mut self.person {
+            let _ = person.kill();
+            let _ = person.wait();
+        }
     }
 }
 
