@@ -44,6 +44,7 @@ mod tests {
     use super::*;
     use crate::sys::{Command, Sys};
 
+    #[expect(clippy::unwrap_used, reason = "a helper of tests, which the lint does not see as a test")]
     fn unit() -> String {
         let program = Path::new("/usr/local/bin/tenken-agent");
         let data = Path::new("/var/lib/tenken-agent");

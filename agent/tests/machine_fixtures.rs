@@ -38,7 +38,10 @@ fn every_fixture_gives_its_facts() {
                 }
             }
             let name = format!("{}_{}", probe.name, case.file_name().unwrap().to_string_lossy());
-            insta::assert_json_snapshot!(name, contents);
+            // A crate of the build may let JSON maps keep their order of insertion.
+            insta::with_settings!({sort_maps => true}, {
+                insta::assert_json_snapshot!(name, contents);
+            });
         }
     }
 }

@@ -26,6 +26,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::unwrap_used, reason = "a helper of tests, which the lint does not see as a test")]
     fn unit() -> String {
         let program = Path::new("/usr/local/bin/tenken-collector");
         let data = Path::new("/var/lib/tenken-collector");

@@ -1,5 +1,6 @@
 //! The store on a PostgreSQL server that speaks TLS, with an authority of our own: who is believed, who is
 //! not, and where the password comes from.
+#![allow(clippy::unwrap_used, reason = "a test file: helpers of tests are not seen as tests by the lint")]
 
 use std::net::TcpListener;
 

@@ -15,7 +15,7 @@ const VARIABLES: [(&str, &str); 8] = [
 ];
 
 impl Sys {
-    /// The path to give to [`Sys`] for a path as Windows writes it (`C:\Users\...`, `%SystemRoot%\...`,
+    /// The path to give to [`Sys`] for a path as Windows writes it (`C:\...`, `%SystemRoot%\...`,
     /// `\??\C:\...`). Under a root folder, which is the system drive, other drives are `Unsupported`
     /// (`other_volume`); so are shares and variables of a user.
     pub fn windows_path(&self, path: &str) -> Result<String, SysError> {
@@ -62,7 +62,7 @@ mod tests {
         std::fs::create_dir(dir.path().join("Windows")).unwrap();
         let sys = Sys::at_root(dir.path(), None).unwrap();
         let path = |text: &str| sys.windows_path(text);
-        assert_eq!(path(r"C:\Users\山田　太郎").unwrap(), "/Users/山田　太郎");
+        assert_eq!(path(r"c:\Users\山田　太郎").unwrap(), "/Users/山田　太郎");
         assert_eq!(path(r"%SystemDrive%\Users\a").unwrap(), "/Users/a");
         assert_eq!(path(r"%systemroot%\System32").unwrap(), "/Windows/System32");
         assert_eq!(path(r"\??\c:\Windows").unwrap(), "/Windows");

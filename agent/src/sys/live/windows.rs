@@ -6,10 +6,10 @@ pub mod dpapi;
 mod event_log;
 #[path = "windows/registry.rs"]
 pub mod registry;
-#[path = "windows/wmi.rs"]
-mod wmi;
 #[path = "windows/winhttp.rs"]
 pub mod winhttp;
+#[path = "windows/wmi.rs"]
+mod wmi;
 
 use std::path::PathBuf;
 

@@ -186,8 +186,8 @@ fn hives_of_people_who_are_logged_off_are_found_by_their_profile() {
     let list = format!(r"Microsoft\Windows NT\CurrentVersion\ProfileList\{sid}");
     let mut software = HiveBuilder::new().unwrap();
     for (key, profile) in [
-        (list.clone(), r"C:\Users\山田　太郎"),
-        (list.replace("1001", "1002"), r"C:\Users\gone"),
+        (list.clone(), r"%SystemDrive%\Users\山田　太郎"),
+        (list.replace("1001", "1002"), r"%SystemDrive%\Users\gone"),
         (list.replace("1001", "1003"), r"D:\Profiles\x"),
         (r"Microsoft\Windows NT\CurrentVersion\ProfileList\S-1-5-18".into(), r"C:\Windows\system"),
     ] {

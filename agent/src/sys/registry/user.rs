@@ -19,7 +19,7 @@ pub struct UserHive {
     pub sid: String,
     /// Name of the profile's folder, which is the name the account had at first log-on.
     pub user: Option<String>,
-    /// Folder of the profile as Windows names it (`C:\Users\...`).
+    /// Folder of the profile as Windows names it (`C:\...`).
     pub profile: Option<String>,
     /// The root of the hive, or why it could not be read.
     pub hive: Result<RegistryKey, SysError>,

@@ -3,6 +3,8 @@
 //! Which services are needed only the company can say. Protocols that send passwords in the clear or have
 //! been replaced for decades need nobody's list to fail.
 
+use core::net::IpAddr;
+
 use crate::control::rule::{Decision, Rule, Ruling};
 use crate::control::{Context, Control};
 use crate::fact::FactKind;
@@ -77,11 +79,9 @@ fn evaluate(ctx: &Context<'_>) -> Verdict {
 /// Only this machine itself can reach it.
 fn is_local(listener: &Listener) -> bool {
     let address = listener.address.split('%').next().unwrap_or_default().trim_matches(['[', ']']);
-    address.parse::<std::net::IpAddr>().is_ok_and(|ip| match ip {
-        std::net::IpAddr::V4(ip) => ip.is_loopback(),
-        std::net::IpAddr::V6(ip) => {
-            ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback())
-        }
+    address.parse::<IpAddr>().is_ok_and(|ip| match ip {
+        IpAddr::V4(ip) => ip.is_loopback(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_loopback()),
     })
 }
 
