@@ -1,9 +1,10 @@
-//! What the Windows probes share: keys of the registry as sources.
+//! What the Windows probes share: keys of the registry as sources, services, and what the Security Center says.
 
+use serde_json::{Map, Value};
 use tenken_shared::collected::{Reason, Status};
 
 use super::sources::Sources;
-use crate::sys::{RegistryKey, Sys, SysError};
+use crate::sys::{RegistryKey, Sys, SysError, WindowsService};
 
 /// The part of `SYSTEM` the machine runs by.
 pub const CONTROL_SET: &str = r"HKLM\SYSTEM\CurrentControlSet";
@@ -51,4 +52,179 @@ fn noted<T>(key: &RegistryKey, value: Result<Option<T>, SysError>, sources: &mut
 /// fact is partial, whatever the cause.
 pub fn missing(source: &str, error: &SysError, sources: &mut Sources) {
     sources.gap(source, Status::Partial, error.reason());
+}
+
+/// Start type of a service that is disabled.
+pub const DISABLED: u64 = 4;
+
+/// How a service starts (`Start` of its key: 2 by itself, 3 on demand, 4 not at all); `None` where it is not
+/// installed.
+pub fn start_of(sys: &Sys, service: &str, sources: &mut Sources) -> Option<u64> {
+    let service = key(sys, &format!(r"{CONTROL_SET}\Services\{service}"), sources)?;
+    number(&service, "Start", sources)
+}
+
+/// Which services run; `None` under a root folder and where the service manager does not answer.
+pub struct Running(Option<Vec<WindowsService>>);
+
+impl Running {
+    /// Asks the service manager; a gap is recorded where it does not answer.
+    pub fn ask(sys: &Sys, sources: &mut Sources) -> Self {
+        match sys.windows_services() {
+            Ok(services) => {
+                sources.known("service manager", services.len());
+                Self(Some(services))
+            }
+            Err(error @ SysError::Unsupported { .. }) if !sys.is_live() => {
+                sources.error("service manager", &error);
+                Self(None)
+            }
+            Err(error) => {
+                missing("service manager", &error, sources);
+                Self(None)
+            }
+        }
+    }
+
+    /// Whether a service runs; one that is not installed does not.
+    #[must_use]
+    pub fn is(&self, name: &str) -> Option<bool> {
+        let services = self.0.as_ref()?;
+        Some(services.iter().any(|s| s.running && s.name.eq_ignore_ascii_case(name)))
+    }
+
+    /// All services.
+    #[must_use]
+    pub fn all(&self) -> Option<&[WindowsService]> {
+        self.0.as_deref()
+    }
+
+    /// What a system with these services would give.
+    #[cfg(test)]
+    pub fn of(services: Vec<WindowsService>) -> Self {
+        Self(Some(services))
+    }
+}
+
+/// Whether this is a server edition, which has no Security Center; `None` where no hive says it.
+pub fn is_server(sys: &Sys, sources: &mut Sources) -> Option<bool> {
+    let version = key(sys, r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion", sources)?;
+    let kind = text(&version, "InstallationType", sources)?;
+    // `Client`, `Server`, `Server Core`, `Nano Server`: never translated.
+    Some(kind.to_ascii_lowercase().contains("server"))
+}
+
+/// Products that the Security Center knows of one class (`AntiVirusProduct`, `FirewallProduct`).
+/// A server edition has none, which is no gap.
+pub fn security_center(sys: &Sys, class: &str, sources: &mut Sources) -> Vec<SecurityProduct> {
+    let source = format!(r"root\SecurityCenter2 {class}");
+    let query =
+        format!("SELECT displayName, instanceGuid, pathToSignedProductExe, productState FROM {class}");
+    match sys.wmi(r"ROOT\SecurityCenter2", &query) {
+        Ok(rows) => {
+            let products: Vec<_> = rows.iter().filter_map(SecurityProduct::of).collect();
+            if products.len() < rows.len() {
+                sources.gap(
+                    source,
+                    Status::Partial,
+                    Reason::with("unread_rows", rows.len() - products.len()),
+                );
+            } else {
+                sources.known(source, products.len());
+            }
+            products
+        }
+        Err(error @ SysError::Unsupported { .. }) if !sys.is_live() => {
+            sources.error(source, &error);
+            vec![]
+        }
+        Err(SysError::Unsupported { .. }) if is_server(sys, sources) == Some(true) => {
+            sources.error(source, &SysError::Absent { what: "Security Center of a server edition".into() });
+            vec![]
+        }
+        Err(error) => {
+            missing(&source, &error, sources);
+            vec![]
+        }
+    }
+}
+
+/// One product as the Security Center has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecurityProduct {
+    /// Name the product gave itself.
+    pub name: String,
+    /// Its program, as it was registered.
+    pub program: Option<String>,
+    /// `on`, `off`, `snoozed` or `expired`.
+    pub state: &'static str,
+    /// Whether its signatures are current, by its own word.
+    pub signatures_current: bool,
+}
+
+impl SecurityProduct {
+    /// From a row; `None` where name or state is missing.
+    /// `productState` holds the product's state in bits 12 to 15 and that of its signatures in bits 4 to 7.
+    #[must_use]
+    pub fn of(row: &Map<String, Value>) -> Option<Self> {
+        let word = |name: &str| row.get(name).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+        let state = row.get("productState").and_then(Value::as_u64)?;
+        Some(Self {
+            name: word("displayName")?.trim().to_owned(),
+            program: word("pathToSignedProductExe").map(str::to_owned),
+            state: match state & 0xf000 {
+                0x1000 => "on",
+                0x2000 => "snoozed",
+                0x3000 => "expired",
+                _ => "off",
+            },
+            signatures_current: state & 0x00f0 == 0,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::probe::fixture::corpus;
+
+    fn product(state: u32) -> SecurityProduct {
+        let row = json!({"displayName": " ウイルスバスター クラウド ", "productState": state});
+        SecurityProduct::of(row.as_object().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn states_of_the_security_center_differ() {
+        let state = |number| {
+            let found = product(number);
+            (found.state, found.signatures_current)
+        };
+        assert_eq!(product(397_568).name, "ウイルスバスター クラウド");
+        assert_eq!(state(397_568), ("on", true));
+        assert_eq!(state(0x06_1110), ("on", false));
+        assert_eq!(state(0x06_0100), ("off", true));
+        assert_eq!(state(0x06_2100), ("snoozed", true));
+        assert_eq!(state(0x06_3110), ("expired", false));
+    }
+
+    #[test]
+    fn a_row_without_state_is_no_product() {
+        let row = json!({"displayName": "ESET Security"});
+        assert_eq!(SecurityProduct::of(row.as_object().unwrap()), None);
+    }
+
+    #[test]
+    fn a_captured_row_is_read() {
+        let Some(folder) = corpus("security-posture") else { return };
+        let text = std::fs::read_to_string(folder.join("cnquery/security_products_antivirus.json")).unwrap();
+        let capture: Value = serde_json::from_str(&text).unwrap();
+        let found = SecurityProduct::of(capture["antiVirus"][0].as_object().unwrap()).unwrap();
+        assert_eq!(
+            (found.name.as_str(), found.state, found.signatures_current),
+            ("Windows Defender", "on", true)
+        );
+        assert_eq!(found.program.as_deref(), Some("windowsdefender://"));
+    }
 }

@@ -1,7 +1,7 @@
 //! Windows machines for probe tests: a folder with hives written by an independent library.
 
 use regf::structures::DataType;
-use regf::writer::HiveBuilder;
+use regf::writer::{HiveBuilder, KeyTreeNode, KeyTreeValue};
 use tenken_shared::collected::Collected;
 use tenken_shared::fact::FactBody;
 
@@ -11,7 +11,7 @@ use crate::probe::fixture::Fixture;
 /// A Windows machine under a root folder. Hives that nothing was put into do not exist.
 pub struct Machine {
     fixture: Fixture,
-    hives: Vec<(String, HiveBuilder)>,
+    hives: Vec<(String, KeyTreeNode)>,
 }
 
 /// A value to put into a hive.
@@ -79,24 +79,26 @@ impl Machine {
         self.put("Windows/System32/config/SYSTEM", key, name, value.into())
     }
 
+    /// Puts a value into `SAM`.
+    pub fn sam(&mut self, key: &str, name: &str, value: impl Into<Put>) -> &mut Self {
+        self.put("Windows/System32/config/SAM", key, name, value.into())
+    }
+
     /// Puts an unnamed value into `SECURITY`.
     pub fn security(&mut self, key: &str, value: Vec<u8>) -> &mut Self {
         self.put("Windows/System32/config/SECURITY", key, "", Put::Bytes(value))
     }
 
-    /// Puts a value into any hive file.
+    /// Puts a value into any hive file, in place of one of that name.
     pub fn put(&mut self, file: &str, key: &str, name: &str, value: Put) -> &mut Self {
         let at = match self.hives.iter().position(|(of, _)| of == file) {
             Some(at) => at,
             None => {
-                self.hives.push((file.into(), HiveBuilder::new().unwrap()));
+                self.hives.push((file.into(), KeyTreeNode::new("ROOT")));
                 self.hives.len() - 1
             }
         };
-        let builder = &mut self.hives[at].1;
-        builder.create_key(key).unwrap();
-        let name = (!name.is_empty()).then_some(name);
-        let (kind, bytes) = match value {
+        let (data_type, data) = match value {
             Put::Text(text) => (DataType::String, wide(&text)),
             Put::Number(number) => (DataType::Dword, number.to_le_bytes().to_vec()),
             Put::Bytes(bytes) => (DataType::Binary, bytes),
@@ -104,8 +106,11 @@ impl Machine {
                 (DataType::MultiString, texts.iter().flat_map(|t| wide(t)).chain([0, 0]).collect())
             }
         };
-        builder.add_value_with_type(key, name, &bytes, kind).unwrap();
-        let bytes = builder.to_bytes().unwrap();
+        let tree = &mut self.hives[at].1;
+        let values = &mut tree.get_or_create_path(key).values;
+        values.retain(|value| value.name != name);
+        values.push(KeyTreeValue { name: name.into(), data_type, data });
+        let bytes = HiveBuilder::from_tree(tree.clone()).unwrap().to_bytes().unwrap();
         self.fixture.write(file, bytes);
         self
     }

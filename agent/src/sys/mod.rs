@@ -5,6 +5,7 @@
 //! sockets and devices are never opened. Every read has a size cap, every listing a count cap, every
 //! command a time limit, an output cap, a fixed locale and a clean environment.
 
+mod account;
 mod answer;
 pub mod child;
 mod command;
@@ -22,6 +23,7 @@ mod process;
 pub mod protect;
 pub mod proxy;
 mod registry;
+mod service_manager;
 mod sqlite;
 mod trace;
 mod windows_path;
@@ -37,6 +39,7 @@ mod live;
 #[cfg_attr(windows, path = "live/update.rs")]
 mod live_update;
 
+pub use account::{LocalUser, LocalUsers, Member, MemberKind, PasswordRules, sid_text};
 pub use answer::{Space, Uname};
 pub use command::{Command, Output};
 pub use device::DeviceTimes;
@@ -46,6 +49,7 @@ pub use file::{Entry, FileKind, Stat};
 pub use journal::{JOURNAL_FOLDERS, KernelLog, KernelMessage};
 pub use process::Process;
 pub use registry::{Damage, Hive, Recovery, RegistryKey, RegistryValue, UserHive, filetime, utf16};
+pub use service_manager::{ListeningSocket, WindowsService};
 pub use sqlite::Sqlite;
 pub use trace::{Recorder, Trace};
 

@@ -26,7 +26,7 @@ pub struct Service {
     pub title: Option<String>,
     /// `enabled`, `disabled`, `static`, `manual`, `automatic`, `masked`.
     pub start: Option<String>,
-    /// Running now; `None` where it could not be known.
+    /// Running now; `None` where it could not be known, or where it comes and goes by itself (started on a trigger).
     pub running: Option<bool>,
 }
 

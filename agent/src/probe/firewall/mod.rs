@@ -37,7 +37,7 @@ fn watch(family: Family) -> &'static [&'static str] {
 fn collect(sys: &Sys, _: &ProbeConfig) -> Vec<Collection> {
     let error = match sys.family() {
         Family::Linux => return vec![linux::collect(sys)],
-        Family::Windows => windows::unsupported(),
+        Family::Windows => return vec![windows::collect(sys)],
         Family::Macos => macos::unsupported(),
     };
     vec![Collection::missing(FactKind::Firewall, &error, sys.now())]

@@ -30,7 +30,7 @@ pub static PROBE: Probe = Probe {
 fn collect(sys: &Sys, _: &ProbeConfig) -> Vec<Collection> {
     let error = match sys.family() {
         Family::Linux => return vec![linux::collect(sys)],
-        Family::Windows => windows::unsupported(),
+        Family::Windows => return vec![windows::collect(sys)],
         Family::Macos => macos::unsupported(),
     };
     vec![Collection::missing(FactKind::Services, &error, sys.now())]
