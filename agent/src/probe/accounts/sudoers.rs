@@ -107,46 +107,75 @@ impl Sudoers {
     }
 
     /// Everybody who may run all commands as root, with the file that says so, sorted.
+    /// Each alias is opened once per file, however often and deeply aliases name one another.
     #[must_use]
     pub fn administrators(&self) -> BTreeSet<(Who, String)> {
+        let anything = self.aliases_of_all();
+        let mut opened = BTreeSet::new();
         let mut out = BTreeSet::new();
-        for grant in self.grants.iter().filter(|g| g.as_root && self.all_commands(&g.commands, 0)) {
-            for user in &grant.users {
-                self.resolve(user, &grant.source, 0, &mut out);
+        for grant in self.grants.iter().filter(|g| g.as_root) {
+            if grant.commands.iter().any(|c| anything.contains(c.as_str())) {
+                self.resolve(grant, &mut opened, &mut out);
             }
         }
         out
     }
 
-    fn all_commands(&self, commands: &[String], depth: usize) -> bool {
-        depth < 16
-            && commands.iter().any(|c| {
-                c == "ALL" || self.command_aliases.get(c).is_some_and(|a| self.all_commands(a, depth + 1))
-            })
+    /// `ALL`, and every command alias that has it among its members or theirs.
+    fn aliases_of_all(&self) -> BTreeSet<&str> {
+        let mut named_by: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (alias, members) in &self.command_aliases {
+            for member in members {
+                named_by.entry(member).or_default().push(alias);
+            }
+        }
+        let mut found = BTreeSet::from(["ALL"]);
+        let mut pending = vec!["ALL"];
+        while let Some(name) = pending.pop() {
+            let aliases = named_by.get(name).into_iter().flatten();
+            pending.extend(aliases.filter(|alias| found.insert(alias)));
+        }
+        found
     }
 
-    fn resolve(&self, user: &str, source: &str, depth: usize, out: &mut BTreeSet<(Who, String)>) {
-        if depth > 16 || user.starts_with('!') || user.starts_with('+') {
-            // A negation takes somebody out; counting that user as administrator errs to the safe side.
-            return;
+    /// Adds whom a grant names. `opened` holds the aliases already followed, with the file of the grant.
+    fn resolve<'a>(
+        &'a self,
+        grant: &'a Grant,
+        opened: &mut BTreeSet<(&'a str, &'a str)>,
+        out: &mut BTreeSet<(Who, String)>,
+    ) {
+        let mut pending: Vec<&'a str> = grant.users.iter().map(String::as_str).collect();
+        while let Some(user) = pending.pop() {
+            if let Some(members) = self.user_aliases.get(user) {
+                if opened.insert((&grant.source, user)) {
+                    pending.extend(members.iter().map(String::as_str));
+                }
+            } else if let Some(who) = Who::read(user) {
+                out.insert((who, grant.source.clone()));
+            }
         }
-        if let Some(members) = self.user_aliases.get(user) {
-            return members.iter().for_each(|m| self.resolve(m, source, depth + 1, out));
+    }
+}
+
+impl Who {
+    /// One member of a user list. A negation takes somebody out: counting that user as administrator
+    /// errs to the safe side. Netgroups (`+name`) cannot be opened here.
+    fn read(user: &str) -> Option<Self> {
+        if user.starts_with(['!', '+']) {
+            return None;
         }
-        let who = if user == "ALL" {
-            Who::Everybody
+        Some(if user == "ALL" {
+            Self::Everybody
         } else if let Some(gid) = user.strip_prefix("%#") {
-            let Ok(gid) = gid.parse() else { return };
-            Who::Gid(gid)
+            Self::Gid(gid.parse().ok()?)
         } else if let Some(group) = user.strip_prefix('%') {
-            Who::Group(group.trim_start_matches(':').replace("\\ ", " "))
+            Self::Group(group.trim_start_matches(':').replace("\\ ", " "))
         } else if let Some(uid) = user.strip_prefix('#') {
-            let Ok(uid) = uid.parse() else { return };
-            Who::Uid(uid)
+            Self::Uid(uid.parse().ok()?)
         } else {
-            Who::User(user.to_owned())
-        };
-        out.insert((who, source.to_owned()));
+            Self::User(user.to_owned())
+        })
     }
 }
 
@@ -246,5 +275,16 @@ mod tests {
         assert_eq!(includes, [Include::Folder("/etc/sudoers.d".into()), Include::File("/etc/x".into())]);
         assert_eq!(sudoers.unread_lines, 1);
         assert_eq!(who("A = A\nUser_Alias A = A\nA ALL = ALL"), []);
+    }
+
+    #[test]
+    fn aliases_that_name_one_another_many_times_are_each_opened_once() {
+        // Each level names the one before eight times: 8^40 ways, and a cycle at the end.
+        let mut text = String::from("User_Alias U0 = ito, U39\nCmnd_Alias C0 = ALL, C39\n");
+        for level in 1..40 {
+            let below = |letter: char| vec![format!("{letter}{}", level - 1); 8].join(",");
+            text += &format!("User_Alias U{level} = {}\nCmnd_Alias C{level} = {}\n", below('U'), below('C'));
+        }
+        assert_eq!(who(&(text + "U39 ALL = C39")), [Who::User("ito".into())]);
     }
 }

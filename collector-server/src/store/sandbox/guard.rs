@@ -171,6 +171,9 @@ const DENIED_PREFIXES: &[&str] = &[
     "set_config",
 ];
 
+/// What both engines take for space. Any other, such as U+3000, is part of a name to them.
+const SPACES: [char; 5] = [' ', '\t', '\n', '\r', '\x0c'];
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Token<'a> {
     /// Bare word, as written.
@@ -187,6 +190,9 @@ enum Token<'a> {
 pub fn check(sql: &str, max_bytes: usize) -> Result<&str, SandboxError> {
     if sql.len() > max_bytes {
         return Err(SandboxError::Limit("statement size"));
+    }
+    if sql.contains('\0') {
+        return Err(SandboxError::Denied("NUL".into()));
     }
     let sql = sql.trim_matches(|c: char| c.is_whitespace() || c == ';');
     let tokens = read(sql)?;
@@ -228,10 +234,10 @@ fn read(sql: &str) -> Result<Vec<Token<'_>>, SandboxError> {
     let mut at = 0;
     while let Some(c) = sql[at..].chars().next() {
         let rest = &sql[at..];
-        let (token, used) = if c.is_whitespace() {
+        let (token, used) = if SPACES.contains(&c) {
             (None, c.len_utf8())
         } else if rest.starts_with("--") {
-            (None, rest.find('\n').unwrap_or(rest.len()))
+            (None, line_comment(rest)?)
         } else if rest.starts_with("/*") {
             (None, comment(rest)?)
         } else if c == '\'' || c == '"' {
@@ -253,17 +259,36 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// A bare word or number. A word right before a quote would make an escape or bit string: refused.
+/// A bare word or number. A word right before a quote would make an escape or bit string, also when it
+/// begins with digits (`1e'\''` is `1` and an escape string to PostgreSQL up to 14): refused.
 fn word(rest: &str) -> Result<(Option<Token<'_>>, usize), SandboxError> {
     let used = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
     let text = &rest[..used];
-    let after = rest[used..].chars().next();
-    if matches!(after, Some('\'' | '"' | '&')) && !text.starts_with(|c: char| c.is_ascii_digit()) {
+    if rest[used..].starts_with(['\'', '"', '&']) {
         return Err(SandboxError::Denied("prefixed literals".into()));
     }
-    let token =
-        if text.starts_with(|c: char| c.is_ascii_digit()) { Token::Literal } else { Token::Word(text) };
-    Ok((Some(token), used))
+    if !text.starts_with(|c: char| c.is_ascii_digit()) {
+        return Ok((Some(Token::Word(text)), used));
+    }
+    if is_number(text, &rest[used..]) {
+        Ok((Some(Token::Literal), used))
+    } else {
+        Err(SandboxError::Denied("words that begin with a digit".into()))
+    }
+}
+
+/// Whether `text` is a whole number with or without exponent (`5`, `5e3`, the `5e` of `5e-3`). PostgreSQL
+/// up to 14 reads other letters after digits as a word of their own: `1into` holds an `into`.
+fn is_number(text: &str, after: &str) -> bool {
+    let digits = |t: &str| t.bytes().all(|b| b.is_ascii_digit());
+    match text.split_once(['e', 'E']) {
+        None => digits(text),
+        Some((mantissa, "")) => {
+            digits(mantissa)
+                && after.strip_prefix(['+', '-']).is_some_and(|t| t.starts_with(|c: char| c.is_ascii_digit()))
+        }
+        Some((mantissa, exponent)) => digits(mantissa) && digits(exponent),
+    }
 }
 
 fn sign(c: char) -> Result<(), SandboxError> {
@@ -274,13 +299,26 @@ fn sign(c: char) -> Result<(), SandboxError> {
     }
 }
 
-/// Length of a comment; nested ones differ between engines and are refused.
+/// Length of a comment to the end of its line. To PostgreSQL a carriage return ends it, to SQLite only a
+/// line feed does: one that stands alone is refused.
+fn line_comment(rest: &str) -> Result<usize, SandboxError> {
+    let end = rest.find('\n').unwrap_or(rest.len());
+    let comment = rest[..end].strip_suffix('\r').unwrap_or(&rest[..end]);
+    if comment.contains('\r') {
+        return Err(SandboxError::Denied("a carriage return in a comment".into()));
+    }
+    Ok(end)
+}
+
+/// Length of a comment in `/* */`. Nested ones differ between engines and are refused; so is `/*/*/`,
+/// whose end for SQLite is the beginning of a nested one for PostgreSQL.
 fn comment(rest: &str) -> Result<usize, SandboxError> {
-    let end = rest.find("*/").ok_or_else(|| SandboxError::Invalid("a comment does not end".into()))?;
-    if rest[2..end].contains("/*") {
+    let inside = &rest[2..];
+    let end = inside.find("*/").ok_or_else(|| SandboxError::Invalid("a comment does not end".into()))? + 2;
+    if inside[..end].contains("/*") {
         return Err(SandboxError::Denied("nested comments".into()));
     }
-    Ok(end + 2)
+    Ok(2 + end)
 }
 
 /// The inside of a quoted run (doubled quotes belong to it) and the length of the whole.
@@ -318,7 +356,8 @@ mod tests {
             "(select 1) union all (select 2)",
             "values (1), (2)",
             "select name from hosts where name = '経理部'",
-            "select round(1.5e3, 2), 1/2, case when (1=1) then 2 else 3 end",
+            "select 1 -- why\r\n, 2 /* then */ /**/ /***/ /*/ and */",
+            "select round(1.5e3, 2), 2e-3, .5, 1/2, case when (1=1) then 2 else 3 end",
         ] {
             assert!(check(sql, 10_000).is_ok(), "{sql}: {:?}", check(sql, 10_000));
         }
@@ -360,6 +399,16 @@ mod tests {
             "select `name` from hosts",
             "select [name] from hosts",
             "select 1 /* /* */ */",
+            "select 1 /*/",
+            "select 1 /*/*/ ' */ */ , pg_sleep(10) -- '",
+            "select 1 -- \r, pg_sleep(10)",
+            "select 1 -- ' \r' \n, pg_sleep(10)",
+            "select 1e'\\' , ' , pg_sleep(10) -- '",
+            "select 1into x",
+            "select 1 limit 1for no key",
+            "(\u{3000}select 1)",
+            "select\u{a0}1",
+            "select '\0'",
             "select 'open",
             "",
             "do $$begin end$$",

@@ -178,7 +178,8 @@ async fn ask(client: &Client, login: &Login, sql: &str, limits: Limits) -> Resul
     client
         .batch_execute(&format!(
             "begin read only; set local statement_timeout = {ms}; set local lock_timeout = 1000;
-             set local work_mem = '8MB'; set local search_path = {};",
+             set local work_mem = '8MB'; set local standard_conforming_strings = on;
+             set local search_path = {};",
             login.schema
         ))
         .await

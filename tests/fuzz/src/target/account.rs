@@ -48,6 +48,7 @@ pub const TARGETS: &[Target] = &[
 
 const SUDOERS: &[&str] = &[
     "Defaults env_reset\nUser_Alias ADMINS = ito, %wheel, #1000 : OPS = %#27\nCmnd_Alias SH = /bin/sh, \\\n /bin/bash\nHost_Alias PCS = pc1\nRunas_Alias R = root\nADMINS ALL=(R:ALL) NOPASSWD: SH, !/bin/su\n%sudo ALL=(ALL:ALL) ALL\n@includedir /etc/sudoers.d\n#include /etc/x\n",
+    "User_Alias A = B, B, B, B, B, B, ito : B = A, A, A, A, A, A\nCmnd_Alias C = C, C, C, C, ALL\nA ALL = C",
 ];
 const PAM: &[&str] = &[
     "auth required pam_faillock.so preauth deny=5 unlock_time=900\nauth [success=1 default=ignore] pam_unix.so nullok\n@include common-auth\npassword substack system-auth\npassword requisite pam_pwquality.so retry=3 minlen=10 \\\n difok=3\n-session optional pam_systemd.so\n",

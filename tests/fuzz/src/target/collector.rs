@@ -37,6 +37,8 @@ const STATEMENTS: &[&str] = &[
     "with x(a) as (values (1), ('it''s')) select \"a\" from x /* y */ order by 1",
     "select * from a; attach 'x' as y",
     "(select pg_sleep(10))",
+    "select 1 /*/*/ ' */ */, 2 -- '",
+    "( \x0cselect 1e'\\', ' 2into -- \r '",
     "select U&\"a\" || $$x$$ || E'\\'' from [b] `c`",
 ];
 const SCHEDULES: &[&str] = &["0 9 1 * *", "*/5 9-17 * * Mon-Fri", "30 2 29 2 ?", "1,2 0 L * *"];
@@ -62,7 +64,7 @@ fn sql_guard(data: &[u8]) {
     text(data, |text| {
         if let Ok(statement) = guard::check(text, 16 * 1024) {
             assert_eq!(guard::check(statement, 16 * 1024).ok(), Some(statement));
-            let first = statement.trim_start_matches(['(', ' ', '\t', '\n', '\r']);
+            let first = statement.trim_start_matches(['(', ' ', '\t', '\n', '\r', '\x0c']);
             let starts = |word: &str| first.get(..word.len()).is_some_and(|w| w.eq_ignore_ascii_case(word));
             assert!(
                 starts("select") || starts("with") || starts("values") || first.starts_with(['-', '/']),
