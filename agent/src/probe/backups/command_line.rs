@@ -27,6 +27,8 @@ const TOOLS: &[(&str, &[&str])] = &[
     ("bareos-fd", &[]),
 ];
 const MAX_WORDS: usize = 20_000;
+/// Longest text a word may become with its variables filled in, in bytes (`A=$A$A` doubles each time).
+const MAX_FILLED: usize = 16 * 1024;
 
 /// One use of a backup program.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,7 +120,8 @@ fn assignment(word: &str) -> Option<(String, String)> {
     fine.then(|| (name.to_owned(), value.to_owned()))
 }
 
-/// Fills in `$NAME` and `${NAME}` where known; unknown ones stay, so that the caller sees the gap.
+/// Fills in `$NAME` and `${NAME}` where known; unknown ones and what would pass [`MAX_FILLED`] stay a `$`,
+/// so that the caller sees the gap.
 fn fill(word: &str, vars: &BTreeMap<String, String>) -> String {
     let mut out = String::new();
     let mut rest = word;
@@ -133,8 +136,8 @@ fn fill(word: &str, vars: &BTreeMap<String, String>) -> String {
             }
         };
         match vars.get(name) {
-            Some(value) => out.push_str(value),
-            None => out.push('$'),
+            Some(value) if out.len() + value.len() <= MAX_FILLED => out.push_str(value),
+            _ => out.push('$'),
         }
         rest = after;
     }
@@ -219,5 +222,11 @@ mod tests {
         assert_eq!(found("borg serve --restrict-to-path /srv"), []);
         assert_eq!(found("rsync -a /a /b; cp restic.conf /etc"), []);
         assert_eq!(found("'\"$ ${ restic -r"), []);
+    }
+
+    #[test]
+    fn variables_that_double_are_left_unknown_once_too_long() {
+        let text = format!("A=/srv/r\n{}restic -r $A backup /home", "A=$A$A\n".repeat(64));
+        assert_eq!(found(&text), [("restic".into(), true, None)]);
     }
 }
