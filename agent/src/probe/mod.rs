@@ -23,6 +23,7 @@ pub mod removable_devices;
 pub mod removable_policy;
 pub mod restart;
 pub mod runner;
+pub mod sam;
 pub mod services;
 pub mod servicing;
 pub mod software;

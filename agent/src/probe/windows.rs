@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use tenken_shared::collected::{Reason, Status};
 
 use super::sources::Sources;
-use crate::sys::{RegistryKey, Sys, SysError, WindowsService};
+use crate::sys::{RegistryKey, RegistryValue, Sys, SysError, WindowsService, utf16};
 
 /// The part of `SYSTEM` the machine runs by.
 pub const CONTROL_SET: &str = r"HKLM\SYSTEM\CurrentControlSet";
@@ -112,6 +112,53 @@ pub fn is_server(sys: &Sys, sources: &mut Sources) -> Option<bool> {
     let kind = text(&version, "InstallationType", sources)?;
     // `Client`, `Server`, `Server Core`, `Nano Server`: never translated.
     Some(kind.to_ascii_lowercase().contains("server"))
+}
+
+/// Directories whose people can log on here: the Active Directory domain the machine is joined to, and `entra`.
+/// A place that could not be looked at is a gap.
+pub fn directories(sys: &Sys, sources: &mut Sources) -> Vec<String> {
+    let mut out = Vec::new();
+    match domain(sys) {
+        Ok(domain) => {
+            sources.known("domain", usize::from(domain.is_some()));
+            out.extend(domain);
+        }
+        Err(error) => missing("domain", &error, sources),
+    }
+    if let Some(joins) = key(sys, &format!(r"{CONTROL_SET}\Control\CloudDomainJoin\JoinInfo"), sources) {
+        match joins.subkeys() {
+            Ok(joins) if joins.is_empty() => {}
+            Ok(_) => out.push("entra".into()),
+            Err(error) => sources.error(joins.path(), &error),
+        }
+    }
+    out
+}
+
+fn domain(sys: &Sys) -> Result<Option<String>, SysError> {
+    const POLICY: &str = r"HKLM\SECURITY\Policy";
+    if sys.is_live() {
+        return sys.joined_domain();
+    }
+    let policy = sys.registry(POLICY)?.ok_or_else(|| SysError::malformed(POLICY, "no such key"))?;
+    let value = |name: &str| match policy.open(name)?.map(|key| key.value("")).transpose()?.flatten() {
+        Some(RegistryValue::Binary(bytes) | RegistryValue::Other { bytes, .. }) => Ok(bytes),
+        _ => Err(SysError::malformed(POLICY, name)),
+    };
+    // The SID of the domain; empty in a workgroup.
+    if value("PolPrDmS")?.iter().all(|byte| *byte == 0) {
+        return Ok(None);
+    }
+    let name = value("PolPrDmN").ok().and_then(|bytes| policy_text(&bytes));
+    Ok(Some(name.unwrap_or_else(|| "active_directory".into())))
+}
+
+/// A text of the security policy: length in bytes, room, offset, then UTF-16.
+pub fn policy_text(bytes: &[u8]) -> Option<String> {
+    let length = usize::from(u16::from_le_bytes(bytes.get(..2)?.try_into().ok()?));
+    let text = utf16(bytes.get(8..8 + length)?);
+    let text = text.trim_matches('\0');
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 /// Products that the Security Center knows of one class (`AntiVirusProduct`, `FirewallProduct`).

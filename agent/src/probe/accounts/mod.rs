@@ -40,7 +40,7 @@ fn watch(family: Family) -> &'static [&'static str] {
 fn collect(sys: &Sys, _: &ProbeConfig) -> Vec<Collection> {
     let error = match sys.family() {
         Family::Linux => return linux::collect(sys),
-        Family::Windows => windows::unsupported(),
+        Family::Windows => return windows::collect(sys),
         Family::Macos => macos::unsupported(),
     };
     KINDS.iter().map(|kind| Collection::missing(*kind, &error, sys.now())).collect()

@@ -5,8 +5,8 @@ use tenken_shared::fact::identity::Identity;
 
 use crate::probe::Collection;
 use crate::probe::sources::{Sources, collected};
-use crate::probe::windows::{CONTROL_SET, key, text};
-use crate::sys::{RegistryKey, RegistryValue, Sys, SysError, utf16};
+use crate::probe::windows::{CONTROL_SET, key, policy_text, text};
+use crate::sys::{RegistryKey, RegistryValue, Sys, SysError};
 
 const CRYPTOGRAPHY: &str = r"HKLM\SOFTWARE\Microsoft\Cryptography";
 const POLICY: &str = r"HKLM\SECURITY\Policy";
@@ -96,14 +96,6 @@ fn unnamed(policy: &RegistryKey, name: &str) -> Result<Option<Vec<u8>>, SysError
         Some(RegistryValue::Binary(bytes) | RegistryValue::Other { bytes, .. }) => Some(bytes),
         _ => None,
     })
-}
-
-/// A text of the policy: length in bytes, room, offset, then UTF-16.
-fn policy_text(bytes: &[u8]) -> Option<String> {
-    let length = usize::from(u16::from_le_bytes(bytes.get(..2)?.try_into().ok()?));
-    let text = utf16(bytes.get(8..8 + length)?);
-    let text = text.trim_matches('\0');
-    (!text.is_empty()).then(|| text.to_owned())
 }
 
 #[cfg(test)]
