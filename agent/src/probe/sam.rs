@@ -5,7 +5,7 @@
 //!
 //! * `Domains\Account` `F`: 24 longest password age, 48 lockout duration, 56 lockout window (8 bytes each);
 //!   76 password properties (4); 80 shortest password, 82 history, 84 lockout threshold (2 each).
-//! * `Domains\Account` `V` ends with the three parts of the machine's SID.
+//! * `Domains\Account` `V` holds the machine's SID (`S-1-5-21-` and three parts) near its end.
 //! * `Users\<RID>` `F`: 8 last log-on, 24 password set, 32 account expires; 48 RID (4); 56 flags (2).
 //! * `Users\<RID>` `V`: a table of 12-byte entries (offset from 0xCC, length, flags): 1 the name, 14 the stored
 //!   password.
@@ -35,7 +35,7 @@ const NORMAL: u16 = 0x0010;
 const NEVER: i64 = i64::MIN;
 const TICKS_PER_SECOND: u64 = 10_000_000;
 
-/// The accounts of the hive.
+/// The accounts of the hive, and whether it lacks its last changes.
 /// Errors: `Failed` with `malformed` where a structure is cut or another; as for any key.
 pub fn users(sys: &Sys) -> Result<(LocalUsers, bool), SysError> {
     let account = required(sys, ACCOUNT)?;
@@ -63,10 +63,11 @@ pub fn administrators(sys: &Sys) -> Result<Vec<String>, SysError> {
     members(&bytes(&key, "C")?).ok_or_else(|| malformed(&key, "C"))
 }
 
-/// Password rules of the machine's own accounts. Errors: as [`users`].
-pub fn rules(sys: &Sys) -> Result<PasswordRules, SysError> {
+/// Password rules of the machine's own accounts, and whether the hive lacks its last changes. Errors: as [`users`].
+pub fn rules(sys: &Sys) -> Result<(PasswordRules, bool), SysError> {
     let key = required(sys, ACCOUNT)?;
-    password_rules(&bytes(&key, "F")?).ok_or_else(|| malformed(&key, "F"))
+    let rules = password_rules(&bytes(&key, "F")?).ok_or_else(|| malformed(&key, "F"))?;
+    Ok((rules, key.is_outdated()))
 }
 
 fn required(sys: &Sys, path: &str) -> Result<RegistryKey, SysError> {
@@ -103,11 +104,11 @@ fn moment_at(bytes: &[u8], at: usize) -> Option<Option<Timestamp>> {
     Some(u64::try_from(ticks).ok().filter(|t| *t != 0 && ticks != i64::MAX).and_then(filetime))
 }
 
-/// `S-1-5-21` and the last three parts of the value.
+/// The last SID of the value with four parts, of which the first is 21.
 fn machine_sid(bytes: &[u8]) -> Option<String> {
-    let parts = bytes.get(bytes.len().checked_sub(12)?..)?;
-    let part = |at| u32_at(parts, at);
-    Some(format!("S-1-5-21-{}-{}-{}", part(0)?, part(4)?, part(8)?))
+    const HEAD: [u8; 12] = [1, 4, 0, 0, 0, 0, 0, 5, 21, 0, 0, 0];
+    let at = bytes.windows(HEAD.len()).rposition(|window| window == HEAD)?;
+    sid_text(bytes.get(at..)?).map(|(text, _)| text)
 }
 
 /// An account; `None` within for one of a machine or a trust.
@@ -205,13 +206,19 @@ pub mod made {
         fixed[48..52].copy_from_slice(&rid.to_le_bytes());
         fixed[56..58].copy_from_slice(&flags.to_le_bytes());
         let wide: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        // The descriptor of who may change it comes first, then the name, then the password.
+        let descriptor = vec![0xdd_u8; 8];
+        let password: Vec<u8> =
+            [1, 0, 2, 0].into_iter().chain(std::iter::repeat(0xaa)).take(stored).collect();
         let mut variable = vec![0_u8; V_DATA];
-        variable[12..16].copy_from_slice(&0_u32.to_le_bytes());
-        variable[16..20].copy_from_slice(&(wide.len() as u32).to_le_bytes());
-        variable[168..172].copy_from_slice(&(wide.len() as u32).to_le_bytes());
-        variable[172..176].copy_from_slice(&(stored as u32).to_le_bytes());
-        variable.extend(wide);
-        variable.extend([1, 0, 2, 0].into_iter().chain(std::iter::repeat(0xaa)).take(stored));
+        let mut data: Vec<u8> = Vec::new();
+        for (index, part) in [(0, &descriptor), (1, &wide), (14, &password)] {
+            let at = index * 12;
+            variable[at..at + 4].copy_from_slice(&(data.len() as u32).to_le_bytes());
+            variable[at + 4..at + 8].copy_from_slice(&(part.len() as u32).to_le_bytes());
+            data.extend(part);
+        }
+        variable.extend(data);
         (fixed, variable)
     }
 
@@ -255,7 +262,10 @@ pub mod made {
 
     /// `V` of the account database.
     pub fn database() -> Vec<u8> {
-        let mut out = vec![0_u8; 40];
+        // Offset and length (less 4) of the SID stand at 0x38; offsets count from 0x40.
+        let mut out = vec![0_u8; 0x40];
+        out[0x3c] = 0x14;
+        out.extend([1, 4, 0, 0, 0, 0, 0, 5, 21, 0, 0, 0]);
         MACHINE.iter().for_each(|part| out.extend(part.to_le_bytes()));
         out
     }
@@ -283,9 +293,9 @@ mod tests {
     fn a_header_alone_is_no_password() {
         let stored = |version: u8, length: usize| {
             let (_, mut variable) = made::user("x", 1, NORMAL, 0, length);
-            let at = V_DATA + 2;
+            // Behind the descriptor (8) and the name (2).
             if length > 2 {
-                variable[at + 2] = version;
+                variable[V_DATA + 10 + 2] = version;
             }
             has_password(&variable)
         };

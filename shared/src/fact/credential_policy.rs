@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::collected::SourceState;
+use crate::collected::{Reason, SourceState};
 
 /// Body of `credential_policy`. `None` is "not set" only where the fact is `known`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -30,6 +30,27 @@ pub struct CredentialPolicy {
     pub applies_to_root: Option<bool>,
     /// Screen lock after seconds of idleness, machine-wide.
     pub screen_lock_s: Option<u64>,
+    /// Screen lock of each person with a profile, sorted by account; Windows only.
+    pub screen_locks: Vec<ScreenLock>,
     /// What was read.
     pub sources: Vec<SourceState>,
+}
+
+/// Screen lock of one person. A profile that could not be read is a row of its own with the reason, and no gap of
+/// the fact: the rules for passwords do not rest on it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScreenLock {
+    /// Name of the profile, else its SID.
+    pub user: String,
+    /// SID; empty where only the folder of the profile is known.
+    pub id: String,
+    /// Whether idleness locks; `None` where it could not be read.
+    pub locks: Option<bool>,
+    /// Seconds of idleness until it does.
+    pub after_s: Option<u64>,
+    /// Who set it: `policy`, `machine` or `user`.
+    pub origin: Option<String>,
+    /// Why it is not known.
+    pub reason: Option<Reason>,
 }

@@ -3,6 +3,7 @@
 mod linux;
 mod macos;
 pub mod pam;
+mod screen_lock;
 mod windows;
 
 use tenken_shared::fact::FactKind;
@@ -37,7 +38,7 @@ fn watch(family: Family) -> &'static [&'static str] {
 fn collect(sys: &Sys, _: &ProbeConfig) -> Vec<Collection> {
     let error = match sys.family() {
         Family::Linux => return vec![linux::collect(sys)],
-        Family::Windows => windows::unsupported(),
+        Family::Windows => return vec![windows::collect(sys)],
         Family::Macos => macos::unsupported(),
     };
     vec![Collection::missing(FactKind::CredentialPolicy, &error, sys.now())]
