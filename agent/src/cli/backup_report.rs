@@ -51,6 +51,10 @@ pub struct Args {
     /// The script's own result code
     #[arg(long, value_name = "TEXT")]
     code: Option<String>,
+    /// Backup product whose result this is, as the inventory names it (for example acronis): a product that
+    /// cannot be read counts as read once it reports
+    #[arg(long, value_name = "NAME")]
+    product: Option<String>,
     /// Folder to write to, for tests
     #[arg(long, hide = true)]
     folder: Option<std::path::PathBuf>,
@@ -104,6 +108,7 @@ fn status(args: &Args, previous: Option<Timestamp>, now: Timestamp) -> anyhow::R
         destination_class: args.destination_class.clone(),
         target: args.target.clone(),
         code: args.code.clone(),
+        product: args.product.clone(),
     };
     let bytes = serde_json::to_vec(&status)?;
     if bytes.len() as u64 > MAX_BYTES {

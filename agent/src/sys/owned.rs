@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 
-use super::{Sys, SysError};
+use super::{Sys, SysError, live};
 
 impl Sys {
     /// Reads a file that must belong to `uid`: a link a user planted towards a file of somebody else is
@@ -26,6 +26,30 @@ impl Sys {
             return Err(SysError::TooLarge { what: path.into(), cap });
         }
         Ok(out)
+    }
+}
+
+impl Sys {
+    /// Whether only administrators and the system can have written a file or folder of a running Windows,
+    /// by its owner and access list.
+    /// Errors: `Failed` with `not_admin_only`; `Unsupported` with `access_list_not_readable` under a root
+    /// folder, whose copies keep no Windows access lists; as for any file.
+    pub fn windows_admin_only(&self, path: &str) -> Result<(), SysError> {
+        if !self.is_live() {
+            return Err(SysError::Unsupported {
+                what: path.into(),
+                reason: "access_list_not_readable".into(),
+            });
+        }
+        self.tracer.volatile(path);
+        live::admin_only(&self.resolve(path)?).map_err(|error| match error.kind() {
+            std::io::ErrorKind::PermissionDenied => SysError::Failed {
+                what: path.into(),
+                reason: "not_admin_only".into(),
+                detail: error.to_string(),
+            },
+            _ => SysError::from_io(path, &error),
+        })
     }
 }
 

@@ -170,7 +170,7 @@ fn descend(sys: &Sys, name: &str, depth: usize, out: &mut BTreeSet<String>) {
     }
 }
 
-fn of_url(location: &str) -> Option<&'static str> {
+pub(super) fn of_url(location: &str) -> Option<&'static str> {
     let (scheme, rest) = location.split_once(':')?;
     match scheme {
         "s3" => {
@@ -197,7 +197,7 @@ fn host_of(rest: &str) -> Option<&str> {
     }
 }
 
-fn of_host(host: &str) -> Option<&'static str> {
+pub(super) fn of_host(host: &str) -> Option<&'static str> {
     if host.is_empty() || host == "localhost" {
         return None;
     }
@@ -220,13 +220,21 @@ fn of_host(host: &str) -> Option<&'static str> {
 #[must_use]
 pub fn without_credentials(location: &str) -> String {
     let is_path = location.starts_with('/') && !location.starts_with("//") && !location.contains("://");
-    if is_path || !location.contains('@') {
+    if is_path || is_windows_path(location) || !location.contains('@') {
         return location.to_owned();
     }
     let bare = |part: &str| part.rfind('@').map_or(part, |at| &part[at + 1..]).to_owned();
-    let kept = ["sftp:", "//"].into_iter().find(|k| location.starts_with(k)).unwrap_or_default();
+    let kept = ["sftp:", "//", r"\\"].into_iter().find(|k| location.starts_with(k)).unwrap_or_default();
     let parts: Vec<_> = location[kept.len()..].split("://").map(bare).collect();
     format!("{kept}{}", parts.join("://"))
+}
+
+/// `C:\...`, or `\\host\...` with nothing in the host's place that a name cannot hold.
+fn is_windows_path(location: &str) -> bool {
+    let is_drive = matches!(location.as_bytes(), [drive, b':', b'\\', ..] if drive.is_ascii_alphabetic());
+    let host = location.strip_prefix(r"\\").map(|rest| rest.split('\\').next().unwrap_or_default());
+    let is_share = host.is_some_and(|host| !host.is_empty() && !host.contains(['@', ':', '/']));
+    (is_drive || is_share) && !location.contains("://")
 }
 
 #[cfg(test)]
@@ -264,6 +272,10 @@ mod tests {
             ("https://u:p@a/x?to=https://v:q@b/y", "https://a/x?to=https://b/y"),
             ("//u:p@nas/share", "//nas/share"),
             ("https://u:p//w@host/x", "https://host/x"),
+            (r"C:\Users\a@b", r"C:\Users\a@b"),
+            (r"\\nas\山田　太郎@経理", r"\\nas\山田　太郎@経理"),
+            (r"\\u:p\w@nas\share", r"\\nas\share"),
+            (r"C:\x@https://u:p@host/y", r"https://host/y"),
         ] {
             assert_eq!(without_credentials(with), without);
         }
@@ -271,7 +283,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_was_cut_is_cut_once_and_for_all(text in "[a-z:/@ .%?]{0,60}") {
+        fn what_was_cut_is_cut_once_and_for_all(text in "[a-z:/\\\\@ .%?]{0,60}") {
             let once = without_credentials(&text);
             proptest::prop_assert_eq!(without_credentials(&once), once.clone());
         }

@@ -1,22 +1,18 @@
 //! Backups of a Linux machine.
 
-use tenken_shared::collected::{Reason, SourceState, Status};
-use tenken_shared::fact::backups::{BackupJob, Backups, BackupsObserved};
+use tenken_shared::collected::{Reason, Status};
+use tenken_shared::fact::backups::BackupJob;
 use tenken_shared::policy::{Backup, DeclaredPath};
 
 use super::repository::{self, BorgClient, Repository};
 use super::tree::{Tree, whole_second};
-use super::{Context, Found, destination, local, schedule, status_file};
+use super::{Answer, Context, Found, destination, local, schedule, status_file, synology, vorta};
 use crate::probe::homes;
 use crate::sys::{FileKind, Sys, SysError};
 
 /// Products whose results are not read: being installed, they may hold jobs nobody sees here.
 const NOT_READ: &[(&str, &[&str])] = &[
     ("veeam", &["/etc/veeam/veeam.ini", "/var/lib/veeam"]),
-    (
-        "synology_active_backup",
-        &["/var/log/activebackupforbusinessagent", "/opt/synology/ActiveBackupforBusiness"],
-    ),
     ("acronis", &["/usr/lib/Acronis", "/var/lib/Acronis"]),
     ("bacula", &["/etc/bacula/bacula-fd.conf"]),
     ("bareos", &["/etc/bareos/bareos-fd.d", "/etc/bareos/bareos-fd.conf"]),
@@ -26,7 +22,7 @@ const NOT_READ: &[(&str, &[&str])] = &[
 ];
 
 /// Collects jobs and their last attempts.
-pub(super) fn collect(sys: &Sys, policy: &Backup) -> (Backups, BackupsObserved, Vec<SourceState>) {
+pub(super) fn collect(sys: &Sys, policy: &Backup) -> Answer {
     let mut cx = Context::new(sys);
     match homes::list(sys) {
         Ok(homes) => cx.homes = homes,
@@ -47,6 +43,8 @@ pub(super) fn collect(sys: &Sys, policy: &Backup) -> (Backups, BackupsObserved, 
     local::timeshift(sys, &mut cx);
     local::snapper(sys, &mut cx);
     local::rsnapshot(sys, &mut cx);
+    vorta::read(sys, &mut cx);
+    synology(sys, &mut cx);
     not_read(sys, &mut cx);
     cx.finish()
 }
@@ -228,14 +226,27 @@ fn restic_caches(sys: &Sys, cx: &mut Context) {
     }
 }
 
+/// Folders that only an installed agent of Synology has.
+const SYNOLOGY: [&str; 2] =
+    ["/var/log/activebackupforbusinessagent", "/opt/synology/ActiveBackupforBusiness"];
+
+fn synology(sys: &Sys, cx: &mut Context) {
+    if SYNOLOGY.iter().any(|path| matches!(sys.exists(path), Ok(true))) {
+        let found = synology::read(sys, SYNOLOGY[0], &mut cx.sources);
+        cx.found.push(found);
+    }
+}
+
 fn not_read(sys: &Sys, cx: &mut Context) {
+    let reported = status_file::reported(&cx.found);
     for (product, paths) in NOT_READ {
-        if paths.iter().any(|p| matches!(sys.exists(p), Ok(true))) {
+        if !paths.iter().any(|p| matches!(sys.exists(p), Ok(true))) {
+            continue;
+        }
+        if reported.contains(*product) {
+            cx.sources.known(*product, 1);
+        } else {
             cx.sources.gap(*product, Status::Partial, Reason::with("product_not_read", product));
         }
-    }
-    let of_user = |home: &homes::Home| sys.exists(&format!("{}/.local/share/Vorta/settings.db", home.path));
-    if cx.homes.iter().any(|home| matches!(of_user(home), Ok(true))) {
-        cx.sources.gap("vorta", Status::Partial, Reason::with("product_not_read", "vorta"));
     }
 }

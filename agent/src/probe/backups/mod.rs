@@ -13,8 +13,10 @@ mod macos;
 pub mod repository;
 pub mod schedule;
 pub mod status_file;
+pub mod synology;
 pub mod tree;
-mod windows;
+pub mod vorta;
+pub mod windows;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -52,25 +54,30 @@ pub static PROBE: Probe = Probe {
 fn watch(family: Family) -> &'static [&'static str] {
     match family {
         Family::Linux => &[status_file::FOLDER],
-        Family::Windows | Family::Macos => &[],
+        Family::Windows => &[status_file::WINDOWS_FOLDER],
+        Family::Macos => &[],
     }
 }
 
 fn collect(sys: &Sys, config: &ProbeConfig) -> Vec<Collection> {
     let at = sys.now();
-    let error = match sys.family() {
+    let (source, (backups, observed, states)) = match sys.family() {
         Family::Linux => {
-            let (backups, observed, states) = linux::collect(sys, &config.policy.backup);
-            let source = "repositories; units; status files; declared paths";
-            return vec![
-                Collection::of(collected(backups, &states), source, at),
-                Collection::of(collected(observed, &states), source, at),
-            ];
+            ("repositories; units; status files; declared paths", linux::collect(sys, &config.policy.backup))
         }
-        Family::Windows => windows::unsupported(),
-        Family::Macos => macos::unsupported(),
+        Family::Windows => (
+            "event log; registry; products' own records; status files; declared paths",
+            windows::collect(sys, &config.policy.backup),
+        ),
+        Family::Macos => {
+            let error = macos::unsupported();
+            return KINDS.iter().map(|kind| Collection::missing(*kind, &error, at)).collect();
+        }
     };
-    KINDS.iter().map(|kind| Collection::missing(*kind, &error, at)).collect()
+    vec![
+        Collection::of(collected(backups, &states), source, at),
+        Collection::of(collected(observed, &states), source, at),
+    ]
 }
 
 /// Folders of this machine in which a new copy shows: local destinations of the jobs found (and the folder
@@ -129,20 +136,27 @@ impl Context {
         }
     }
 
-    fn finish(mut self) -> (Backups, BackupsObserved, Vec<SourceState>) {
-        self.found.sort_by(|a, b| (&a.job.product, &a.job.name).cmp(&(&b.job.product, &b.job.name)));
-        self.found.dedup_by(|b, a| (&a.job.product, &a.job.name) == (&b.job.product, &b.job.name));
-        let attempt = |f: &Found| BackupAttempt {
-            product: f.job.product.clone(),
-            name: f.job.name.clone(),
-            last_attempt: f.last_attempt,
-            next_run: f.next_run,
-        };
-        let observed = BackupsObserved { jobs: self.found.iter().map(attempt).collect() };
-        let sources = self.sources.into_vec();
-        let jobs = self.found.into_iter().map(|f| f.job).collect();
-        (Backups { jobs, sources: sources.clone() }, observed, sources)
+    fn finish(self) -> Answer {
+        finish(self.found, self.sources)
     }
+}
+
+/// Both bodies, and the states they rest on.
+type Answer = (Backups, BackupsObserved, Vec<SourceState>);
+
+fn finish(mut found: Vec<Found>, sources: Sources) -> Answer {
+    found.sort_by(|a, b| (&a.job.product, &a.job.name).cmp(&(&b.job.product, &b.job.name)));
+    found.dedup_by(|b, a| (&a.job.product, &a.job.name) == (&b.job.product, &b.job.name));
+    let attempt = |f: &Found| BackupAttempt {
+        product: f.job.product.clone(),
+        name: f.job.name.clone(),
+        last_attempt: f.last_attempt,
+        next_run: f.next_run,
+    };
+    let observed = BackupsObserved { jobs: found.iter().map(attempt).collect() };
+    let sources = sources.into_vec();
+    let jobs = found.into_iter().map(|f| f.job).collect();
+    (Backups { jobs, sources: sources.clone() }, observed, sources)
 }
 
 #[cfg(test)]

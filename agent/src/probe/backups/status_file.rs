@@ -10,10 +10,12 @@ use tenken_shared::fact::backups::BackupJob;
 
 use super::Found;
 use crate::probe::sources::Sources;
-use crate::sys::{FileKind, Stat, Sys, SysError};
+use crate::sys::{Family, FileKind, Stat, Sys, SysError};
 
 /// Where the files lie on Linux.
 pub const FOLDER: &str = "/var/lib/tenken-agent/backup-status";
+/// Where the files lie on Windows, below the system drive.
+pub const WINDOWS_FOLDER: &str = "/ProgramData/Tenken/agent/backup-status";
 /// Largest file, bytes.
 pub const MAX_BYTES: u64 = 64 * 1024;
 const MAX_FILES: usize = 200;
@@ -69,6 +71,9 @@ pub struct BackupStatus {
     /// The script's own result code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
+    /// Backup product whose result this is, as facts name it (`acronis`): it counts as read then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product: Option<String>,
 }
 
 /// Destination classes a report may name.
@@ -86,6 +91,9 @@ impl BackupStatus {
         }
         if status.destination_class.as_deref().is_some_and(|c| !CLASSES.contains(&c)) {
             return Err("destination_class".into());
+        }
+        if status.product.as_deref().is_some_and(|product| !is_product(product)) {
+            return Err("product".into());
         }
         Ok(status)
     }
@@ -114,7 +122,7 @@ impl BackupStatus {
         let past = |t: &Timestamp| *t <= now;
         Found {
             job: BackupJob {
-                product: "status_file".into(),
+                product: self.product.unwrap_or_else(|| "status_file".into()),
                 name: self.job,
                 role: if self.destination_class.as_deref() == Some("sync") { "sync" } else { "backup" }
                     .into(),
@@ -144,25 +152,43 @@ impl BackupStatus {
     }
 }
 
+/// Whether a name is one of a product in facts: lower case ASCII, digits and `_`.
+fn is_product(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    !name.is_empty() && name.len() <= 60 && name.bytes().all(allowed)
+}
+
+/// Where the files lie on the machine being read.
+fn folder(sys: &Sys) -> String {
+    match sys.family() {
+        Family::Windows if sys.is_live() => {
+            crate::paths::backup_status().to_string_lossy().replace('\\', "/")
+        }
+        Family::Windows => WINDOWS_FOLDER.into(),
+        Family::Linux | Family::Macos => FOLDER.into(),
+    }
+}
+
 /// Reads every status file. Refused ones are gaps, each with its reason.
 pub(super) fn read_all(sys: &Sys, sources: &mut Sources) -> Vec<Found> {
     let mut found = Vec::new();
-    let listed = trusted(sys, FOLDER, FileKind::Dir).and_then(|()| sys.list(FOLDER));
+    let folder = folder(sys);
+    let listed = trusted(sys, &folder, FileKind::Dir, sources).and_then(|()| sys.list(&folder));
     let entries = match listed {
         Ok(entries) => entries,
         Err(error) => {
-            sources.error(FOLDER, &error);
+            sources.error(folder, &error);
             return found;
         }
     };
     let files: Vec<_> = entries.into_iter().filter(|e| e.name.ends_with(".json")).collect();
     for entry in files.iter().take(MAX_FILES) {
-        let path = format!("{FOLDER}/{}", entry.name);
+        let path = format!("{folder}/{}", entry.name);
         if entry.kind != FileKind::File {
             sources.gap(&path, Status::Failed, Reason::with("not_a_regular_file", &path));
             continue;
         }
-        let read = trusted(sys, &path, FileKind::File)
+        let read = trusted(sys, &path, FileKind::File, sources)
             .and_then(|()| sys.read_capped(&path, MAX_BYTES))
             .and_then(|b| BackupStatus::parse(&b).map_err(|detail| SysError::malformed(&path, detail)));
         match read {
@@ -171,25 +197,42 @@ pub(super) fn read_all(sys: &Sys, sources: &mut Sources) -> Vec<Found> {
         }
     }
     if files.len() > MAX_FILES {
-        sources.truncated(FOLDER, found.len());
+        sources.truncated(folder, found.len());
     } else {
-        sources.known(FOLDER, found.len());
+        sources.known(folder, found.len());
     }
     found
 }
 
-/// Whether only an administrator can have written `path`.
-fn trusted(sys: &Sys, path: &str, kind: FileKind) -> Result<(), SysError> {
+/// Products whose jobs report their results, by what [`read_all`] found.
+pub(super) fn reported(found: &[Found]) -> std::collections::BTreeSet<String> {
+    let told = found.iter().filter(|f| f.job.evidence == "status_file" && f.job.product != "status_file");
+    told.map(|f| f.job.product.clone()).collect()
+}
+
+/// Whether only an administrator can have written `path`. Where that cannot be told (files of a Windows
+/// under a root folder), what is read is shown, with a gap.
+fn trusted(sys: &Sys, path: &str, kind: FileKind, sources: &mut Sources) -> Result<(), SysError> {
     let stat = sys.stat(path)?.ok_or_else(|| SysError::Absent { what: path.into() })?;
+    let refused =
+        |detail: String| Err(SysError::Failed { what: path.into(), reason: "not_admin_only".into(), detail });
+    if stat.kind != kind {
+        return refused(format!("{:?}", stat.kind));
+    }
+    if sys.family() == Family::Windows {
+        return match sys.windows_admin_only(path) {
+            Err(error @ SysError::Unsupported { .. }) => {
+                sources.gap(format!("owner of {path}"), Status::Partial, error.reason());
+                Ok(())
+            }
+            other => other,
+        };
+    }
     let owner = if sys.is_live() { 0 } else { sys.stat("/")?.map_or(0, |s| s.uid) };
-    if stat.kind == kind && is_trusted(&stat, owner) {
+    if is_trusted(&stat, owner) {
         return Ok(());
     }
-    Err(SysError::Failed {
-        what: path.into(),
-        reason: "not_admin_only".into(),
-        detail: format!("owner {} mode {:o}", stat.uid, stat.mode & 0o7777),
-    })
+    refused(format!("owner {} mode {:o}", stat.uid, stat.mode & 0o7777))
 }
 
 fn is_trusted(stat: &Stat, owner: u32) -> bool {
@@ -255,6 +298,7 @@ mod tests {
             &GOOD.replace("\"lan\"", "\"moon\""),
             &GOOD.replace("\"job\":\"会計\"", "\"job\":\"\""),
             &GOOD.replace("\"version\"", "\"extra\":1,\"version\""),
+            &GOOD.replace("\"version\"", "\"product\":\"Acronis Cyber\",\"version\""),
         ] {
             assert!(BackupStatus::parse(bad.as_bytes()).is_err(), "{bad}");
         }

@@ -45,3 +45,8 @@ pub fn events(query: &crate::sys::EventQuery) -> Result<crate::sys::Events, SysE
 pub fn wmi(_: &serde_json::Value) -> Result<serde_json::Value, SysError> {
     Err(SysError::Unsupported { what: "wmi".into(), reason: "no_wmi".into() })
 }
+
+/// Only Windows keeps such access lists.
+pub fn admin_only(_path: &std::path::Path) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}

@@ -46,3 +46,8 @@ pub fn real_path(path: &str) -> PathBuf {
     let drive = std::env::var("SystemDrive").unwrap_or_else(|_| "C:".into());
     PathBuf::from(format!("{drive}{path}"))
 }
+
+/// Whether only administrators and the system can have written a file or folder.
+pub fn admin_only(path: &std::path::Path) -> std::io::Result<()> {
+    tenken_service::folder::check_admin_only(path)
+}
