@@ -12,5 +12,6 @@ pub mod proxy;
 pub mod scene;
 pub mod stored;
 pub mod tmpfs;
+pub mod windows_machine;
 pub mod wine;
 pub mod workspace;

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenken_shared::control::HostLabel;
@@ -14,12 +13,11 @@ use tenken_shared::policy::Policy;
 use tenken_shared::text::{Lang, Text};
 
 use super::common::Common;
-use super::{Context, Format, host_json, output};
+use super::{Context, Format, host_json, inventory, output};
 use crate::check::{Judged, LocalHistory, read_policy};
 use crate::disk;
 use crate::probe::ProbeConfig;
 use crate::probe::runner::Runner;
-use crate::sys::Sys;
 
 /// Requirements shown even where no control serves them yet.
 const FIRST_ITEMS: [&str; 4] = ["3-1-1-", "4-4-4-", "4-3-4-", "4-1-9-"];
@@ -46,15 +44,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, common: &Common, context: Context) -> anyhow::Result<ExitCode> {
-    let sys = match &args.root {
-        Some(root) => Sys::at_root(root, args.as_of).with_context(|| {
-            format!(
-                "cannot read a machine under {}; give the folder that holds its root file system",
-                root.display()
-            )
-        })?,
-        None => Sys::live(),
-    };
+    let sys = inventory::open(args.root.as_deref(), args.as_of)?;
     let policy = policy(args, common)?;
     let history_file = history_file(args, common)?;
     let mut local = history_file.as_deref().map(LocalHistory::load).transpose()?.unwrap_or_default();
@@ -190,6 +180,7 @@ fn criterion_row(result: &CriterionResult, lang: Lang) -> [String; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::Sys;
 
     #[test]
     fn four_items_are_shown_even_where_nothing_could_be_read() {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenken_shared::fact::{FactKind, FactRecord};
 use tenken_shared::text::{Text, printable};
@@ -19,6 +20,9 @@ pub struct Args {
     /// Read the machine whose files lie under this folder (a mounted disk, a VM image, a restored backup)
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
+    /// Read that machine by the clock of this time (RFC 3339): what is kept for a span of days ends there
+    #[arg(long, value_name = "TIME", requires = "root")]
+    as_of: Option<Timestamp>,
     /// Collect only these kinds
     #[arg(long, value_name = "KIND,..", value_delimiter = ',')]
     only: Vec<FactKind>,
@@ -32,7 +36,7 @@ pub struct Args {
 
 /// Collects and prints.
 pub fn run(args: &Args, context: Context) -> anyhow::Result<ExitCode> {
-    let sys = open(args.root.as_deref())?;
+    let sys = open(args.root.as_deref(), args.as_of)?;
     let mut runner = Runner::new(sys, args.state.clone());
     let only = (!args.only.is_empty()).then_some(args.only.as_slice());
     let given = runner.run(&ProbeConfig::default(), only);
@@ -45,10 +49,10 @@ pub fn run(args: &Args, context: Context) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The live machine, or the one under `root`.
-pub fn open(root: Option<&std::path::Path>) -> anyhow::Result<Sys> {
+/// The live machine, or the one under `root` by the clock of `as_of`.
+pub fn open(root: Option<&std::path::Path>, as_of: Option<Timestamp>) -> anyhow::Result<Sys> {
     let Some(root) = root else { return Ok(Sys::live()) };
-    Sys::at_root(root, None).with_context(|| {
+    Sys::at_root(root, as_of).with_context(|| {
         format!(
             "cannot read a machine under {}; give the folder that holds its root file system",
             root.display()

@@ -169,6 +169,11 @@ fn disks(sys: &Sys, sources: &mut Sources) -> Vec<Disk> {
         }
     };
     sources.known("Win32_DiskDrive", rows.len());
+    let unnamed = rows.iter().filter(|row| !row.contains_key("DeviceID")).count();
+    if unnamed > 0 {
+        let reason = Reason::with("malformed", format!("{unnamed} disks without DeviceID"));
+        sources.gap("Win32_DiskDrive", Status::Partial, reason);
+    }
     let mut out: Vec<Disk> = rows.iter().filter_map(disk).collect();
     out.sort_by(|a, b| a.name.cmp(&b.name));
     out

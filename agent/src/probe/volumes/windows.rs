@@ -2,7 +2,7 @@
 //! knows only which letters were ever given (`MountedDevices`), not what is mounted: nothing is said there.
 
 use serde_json::{Map, Value};
-use tenken_shared::collected::Collected;
+use tenken_shared::collected::{Reason, Status};
 use tenken_shared::fact::volumes::{Volume, VolumeSpace, Volumes, VolumesObserved};
 
 use crate::probe::Collection;
@@ -40,14 +40,20 @@ pub fn collect(sys: &Sys) -> Vec<Collection> {
         }
     };
     let mut items: Vec<Volume> = rows.iter().filter_map(|row| volume(row, &encryption)).collect();
+    if items.len() < rows.len() || items.is_empty() {
+        // A running Windows has its own drive at least.
+        let reason = Reason::with("malformed", "drives without a letter, or none");
+        sources.gap("Win32_LogicalDisk", Status::Partial, reason);
+    }
     items.sort_by(|a, b| a.mount.cmp(&b.mount));
     let mut spaces: Vec<VolumeSpace> = rows.iter().filter_map(space).collect();
     spaces.sort_by(|a, b| a.mount.cmp(&b.mount));
     let states = sources.into_vec();
+    let drives: Vec<_> = states.iter().filter(|state| state.source == "Win32_LogicalDisk").cloned().collect();
     let body = Volumes { items, sources: states.clone() };
     vec![
         Collection::of(collected(body, &states), SOURCE, sys.now()),
-        Collection::of(Collected::Known(VolumesObserved { items: spaces }), "Win32_LogicalDisk", sys.now()),
+        Collection::of(collected(VolumesObserved { items: spaces }, &drives), "Win32_LogicalDisk", sys.now()),
     ]
 }
 

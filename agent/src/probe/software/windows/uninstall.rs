@@ -1,6 +1,6 @@
 //! Uninstall entries: the list of installed programs, of the machine in both views and of each user.
 
-use tenken_shared::collected::SourceState;
+use tenken_shared::collected::{Reason, SourceState};
 use tenken_shared::fact::software::SoftwareItem;
 use tenken_shared::fact::updates::HistoryEntry;
 
@@ -25,7 +25,15 @@ pub(super) fn collect(context: &Context<'_>) -> Vec<Part> {
         let read = context.sys.registry(path).and_then(|key| {
             key.map(|key| each(&key, |name, key| title(context, name, key, arch))).transpose()
         });
-        out.push(part(&format!("uninstall:{path}"), read));
+        let source = format!("uninstall:{path}");
+        out.push(match read {
+            // Every Windows has this key: without it the hive is another one, or damaged.
+            Ok(None) if !narrow => {
+                let reason = Reason::with("not_present", path);
+                (vec![], settle::partial(source, 0, reason))
+            }
+            read => part(&source, read),
+        });
     }
     for user in &context.users {
         out.extend(of_hive(context, user));
