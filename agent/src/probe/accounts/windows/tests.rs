@@ -45,6 +45,7 @@ fn collect(machine: &Machine) -> Collected<Accounts> {
     machine.collect(&PROBE, &ProbeConfig::default())
 }
 
+#[expect(clippy::type_complexity, reason = "a table of cases, read in one place")]
 fn rows(accounts: &Accounts) -> Vec<(&str, Option<bool>, Option<bool>, Option<&str>)> {
     accounts
         .items

@@ -99,6 +99,7 @@ fn the_shorter_of_machine_and_screen_saver_locks() {
     person(&mut machine, 1_003, "open", &open);
     let shorter = [&saver[..], &[(POLICY, "ScreenSaveTimeOut", "300")]].concat();
     person(&mut machine, 1_004, "policy", &shorter);
+    #[expect(clippy::type_complexity, reason = "a table of cases, read in one place")]
     let rows = |machine: &Machine| -> Vec<(String, Option<bool>, Option<u64>, Option<String>)> {
         let found = collect(machine);
         assert_eq!(found.status(), Status::Known, "{:?}", found.reason());
