@@ -30,7 +30,8 @@ pub struct CredentialPolicy {
     pub applies_to_root: Option<bool>,
     /// Screen lock after seconds of idleness, machine-wide.
     pub screen_lock_s: Option<u64>,
-    /// Screen lock of each person with a profile, sorted by account; Windows only.
+    /// Screen lock of each person with a profile, sorted by account; Windows only, elsewhere not in the fact.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub screen_locks: Vec<ScreenLock>,
     /// What was read.
     pub sources: Vec<SourceState>,

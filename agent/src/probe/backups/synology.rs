@@ -145,7 +145,9 @@ mod tests {
     fn a_success_in_the_future_and_a_log_without_results_are_no_evidence() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("var/log/activebackupforbusinessagent");
-        std::fs::create_dir_all(&folder).unwrap();
+        for folder in [&folder, &dir.path().join("etc"), &dir.path().join("usr/bin")] {
+            std::fs::create_dir_all(folder).unwrap();
+        }
         let sys = Sys::at_root(dir.path(), "2022-11-01T00:00:00Z".parse().ok()).unwrap();
         let read = || read(&sys, "/var/log/activebackupforbusinessagent", &mut Sources::new()).job;
         assert_eq!((read().evidence.as_str(), read().result), ("configuration", None));
