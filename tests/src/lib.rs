@@ -12,6 +12,5 @@ pub mod proxy;
 pub mod scene;
 pub mod stored;
 pub mod tmpfs;
-pub mod windows_machine;
 pub mod wine;
 pub mod workspace;
