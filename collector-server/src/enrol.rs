@@ -18,9 +18,10 @@ use tenken_shared::report::{Receipt, Reply, ReplyCode};
 use crate::ingest::blank;
 use crate::keys::Keys;
 use crate::rate::RateLimit;
-use crate::store::host::{Host, Org};
+use crate::store::host::Host;
 use crate::store::token::{Enrolled, Token, Told};
 use crate::store::{Store, StoreError};
+use crate::user::Actor;
 
 /// Setting that remembers the address `serve` was last reached at, for new tokens.
 pub const URL_SETTING: &str = "public_url";
@@ -46,8 +47,6 @@ pub struct TokenSpec {
     pub max_uses: i64,
     /// Collector addresses for the agents.
     pub urls: Vec<String>,
-    /// Who makes it.
-    pub by: String,
 }
 
 /// Why a token could not be made.
@@ -77,7 +76,7 @@ fn random<const N: usize>() -> Result<[u8; N], TokenError> {
 pub async fn create_token(
     store: &Store,
     keys: &Keys,
-    org: &Org,
+    actor: &Actor,
     spec: TokenSpec,
     now: Timestamp,
 ) -> Result<(Token, String), TokenError> {
@@ -93,21 +92,23 @@ pub async fn create_token(
         .map_err(|_| TokenError::Invalid("the token would end beyond the calendar".into()))?;
     let secret = URL_SAFE_NO_PAD.encode(random::<32>()?);
     let id = format!("t-{}", URL_SAFE_NO_PAD.encode(random::<6>()?).replace(['-', '_'], "x"));
+    let org = store.org(&actor.org).await?;
+    let missing = || StoreError::NotFound(format!("organisation {}", actor.org));
     let token = Token {
-        org: org.number,
+        org: org.ok_or_else(missing)?.number,
         id,
         label: spec.label,
         group: spec.group,
         ephemeral: spec.ephemeral,
         address_range: spec.address_range,
         created_at: now,
-        created_by: spec.by,
+        created_by: actor.name.clone(),
         expires_at,
         max_uses: spec.max_uses,
         uses: 0,
         revoked_at: None,
     };
-    store.add_token(token.clone(), Digest::of(secret.as_bytes())).await?;
+    store.add_token(actor, token.clone(), Digest::of(secret.as_bytes())).await?;
     let text = EnrolToken {
         urls: spec.urls,
         ca: keys.pinned()?,

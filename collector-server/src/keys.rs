@@ -18,6 +18,7 @@ use tenken_shared::report::{Receipt, Reply, TrustUpdate};
 use crate::ingest::Answer;
 use crate::store::key::CollectorKey;
 use crate::store::{Store, StoreError};
+use crate::user::Actor;
 
 /// Word for signing keys in the store.
 pub const SIGN: &str = "sign";
@@ -151,13 +152,14 @@ impl Keys {
     /// Announces a successor that is used from `active_from` on. Answers the new bundle version.
     pub async fn rotate(
         &self,
+        actor: &Actor,
         purpose: &'static str,
         active_from: Timestamp,
         now: Timestamp,
     ) -> Result<u64, KeyError> {
         let key = if purpose == SIGN { new_sign(now, active_from)? } else { new_ca(now, active_from)? };
         let forget_before = now.checked_sub(KEPT_AFTER).unwrap_or(Timestamp::UNIX_EPOCH);
-        let version = self.store.add_collector_key(key, forget_before, now).await?;
+        let version = self.store.add_collector_key(actor, key, forget_before, now).await?;
         self.refresh(now).await?;
         Ok(version)
     }

@@ -14,7 +14,7 @@ const MAX_CELL: usize = 1_000;
 
 /// One machine of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
+pub struct Machine {
     /// Number in the ledger; unique.
     pub asset_id: String,
     /// Host name.
@@ -114,7 +114,7 @@ fn cell(record: &csv::StringRecord, column: Option<usize>) -> Option<String> {
 
 /// Reads a ledger. Rows without any content are left out; a row that has content and names no machine is
 /// an error, because a machine that is silently missing from the ledger would look covered.
-pub fn parse(bytes: &[u8]) -> Result<Vec<Entry>, LedgerError> {
+pub fn parse(bytes: &[u8]) -> Result<Vec<Machine>, LedgerError> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(LedgerError::TooLarge("32 MiB"));
     }
@@ -127,7 +127,7 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Entry>, LedgerError> {
     if host.is_none() && serial.is_none() {
         return Err(LedgerError::NoColumn(headings.iter().collect::<Vec<_>>().join(", ")));
     }
-    let mut entries: Vec<Entry> = Vec::new();
+    let mut entries: Vec<Machine> = Vec::new();
     let mut seen = std::collections::BTreeSet::new();
     for record in reader.records() {
         let record = record?;
@@ -145,7 +145,7 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Entry>, LedgerError> {
         let known = [asset, host, serial];
         let data = headings.iter().enumerate().filter(|(i, _)| !known.contains(&Some(*i)));
         let data = data.filter_map(|(i, h)| Some((h.trim().to_owned(), cell(&record, Some(i))?))).collect();
-        entries.push(Entry { asset_id, hostname, serial: serial_text, data });
+        entries.push(Machine { asset_id, hostname, serial: serial_text, data });
         if entries.len() > MAX_ENTRIES {
             return Err(LedgerError::TooLarge("200,000 machines"));
         }

@@ -1,6 +1,8 @@
 //! Collector: receives signed reports, stores them, judges hosts, answers questions, freezes evidence.
 
+pub mod answer;
 pub mod app;
+pub mod audit;
 pub mod cli;
 pub mod config;
 pub mod enrol;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tenken_shared::canonical;
-use tenken_shared::ids::{OrgId, SnapshotId};
+use tenken_shared::ids::SnapshotId;
 use tenken_shared::jws::{PublicKey, SigningKey};
 use tenken_shared::merkle::SaltSecret;
 
@@ -16,6 +16,7 @@ use crate::evaluate;
 use crate::store::host::Org;
 use crate::store::snapshot::{ExportOptions, NewSnapshot, Schedule, SnapshotSummary};
 use crate::store::{Store, StoreError};
+use crate::user::Actor;
 
 /// Why a snapshot was not taken or written.
 #[derive(Debug, thiserror::Error)]
@@ -48,26 +49,23 @@ pub enum SnapshotError {
     TimeZone(String),
 }
 
-/// Freezes the state of an organisation now. What is due is judged first, so that the snapshot does not
+/// Freezes the state of the actor's organisation now. What is due is judged first, so that the snapshot does not
 /// show a judgement that its own moment has overtaken.
 pub async fn take(
     store: &Store,
-    org: &Org,
     key: Arc<SigningKey>,
-    by: &str,
+    by: &Actor,
     now: Timestamp,
 ) -> Result<SnapshotSummary, SnapshotError> {
     evaluate::round(store, &format!("snapshot-{}", crate::user::new_id("")?), now).await?;
-    let new = new_snapshot(store, org.number, &org.id, "manual", by, now).await?;
+    let new = new_snapshot(store, "manual", by.clone(), now).await?;
     Ok(store.take_snapshot(new, key).await?)
 }
 
 async fn new_snapshot(
     store: &Store,
-    org: i64,
-    org_id: &OrgId,
     reason: &str,
-    by: &str,
+    by: Actor,
     now: Timestamp,
 ) -> Result<NewSnapshot, SnapshotError> {
     let mut secret = [0u8; 32];
@@ -75,12 +73,10 @@ async fn new_snapshot(
     let id = crate::user::new_id("s-")?;
     let id: SnapshotId = id.parse().map_err(|_| StoreError::Statement("snapshot id".into()))?;
     Ok(NewSnapshot {
-        org,
-        org_id: org_id.clone(),
         id,
         secret: SaltSecret::from_bytes(secret),
         reason: reason.to_owned(),
-        by: by.to_owned(),
+        by,
         catalog: evaluate::catalogs(store).await?.catalog,
         // The store keeps milliseconds: the signed header names the very moment that is asked for later.
         now: Timestamp::from_millisecond(now.as_millisecond()).unwrap_or(now),
@@ -123,7 +119,7 @@ pub async fn schedule(
     store: &Store,
     org: &Org,
     cron: Option<(&str, &str)>,
-    by: &str,
+    by: &Actor,
     now: Timestamp,
 ) -> Result<Option<Schedule>, SnapshotError> {
     let schedule = match cron {
@@ -132,11 +128,11 @@ pub async fn schedule(
             org: org.number,
             cron: cron.to_owned(),
             time_zone: time_zone.to_owned(),
-            created_by: by.to_owned(),
+            created_by: by.name.clone(),
             next_at: next_run(cron, time_zone, now)?,
         }),
     };
-    store.set_snapshot_schedule(org.number, schedule.clone(), by, now).await?;
+    store.set_snapshot_schedule(by, schedule.clone(), now).await?;
     Ok(schedule)
 }
 
@@ -171,7 +167,7 @@ async fn run_one(
     now: Timestamp,
 ) -> Result<Option<SnapshotSummary>, SnapshotError> {
     let next_at = next_run(&due.cron, &due.time_zone, now)?;
-    let new = new_snapshot(store, org.number, &org.id, "schedule", "schedule", now).await?;
+    let new = new_snapshot(store, "schedule", Actor::schedule(org.id.clone()), now).await?;
     Ok(store.take_scheduled(due, next_at, new, Arc::clone(key)).await?)
 }
 

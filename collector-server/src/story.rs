@@ -24,6 +24,7 @@ use crate::store::Store;
 use crate::store::host::{HostRef, HostState, NewHost, Org};
 use crate::store::snapshot::ExportOptions;
 use crate::store::testing::stores;
+use crate::user::Actor;
 
 /// A collector with its store and keys.
 struct Collector {
@@ -56,6 +57,10 @@ impl Collector {
         let keys = Arc::new(Keys::open(store.clone(), None, now).await.unwrap());
         let ingest = Ingest::new(store.clone(), Arc::clone(&keys));
         Self { store, keys, ingest, org }
+    }
+
+    fn actor(&self) -> Actor {
+        Actor { name: "test".into(), ..Actor::command_line(self.org.id.clone()) }
     }
 
     async fn machine(&self, name: &str, now: Timestamp) -> Machine {
@@ -239,7 +244,7 @@ async fn a_failed_probe_is_unknown_and_a_changed_policy_judges_again() {
         assert_eq!(c.finding(pc.at, FIREWALL).await.verdict.outcome, Outcome::Unknown);
         let mut policy = c.store.policy(c.org.number).await.unwrap().policy;
         policy.removable.usb_storage = Some("blocked".into());
-        c.store.set_policy(c.org.number, &policy, "admin", next).await.unwrap();
+        c.store.set_policy(&c.actor(), &policy, next).await.unwrap();
         assert_eq!(c.judge(next).await.judged, 1);
     }
 }
@@ -287,19 +292,19 @@ async fn exceptions_and_attestations_count_until_their_time_is_over() {
             owner: "Sato".into(),
             deadline: at(DAY_2),
             created_at: now,
-            created_by: "admin".into(),
+            created_by: "test".into(),
         };
-        c.store.add_exception(c.org.number, exception.clone()).await.unwrap();
+        c.store.add_exception(&c.actor(), exception.clone()).await.unwrap();
         assert_eq!(c.state("4-5-1-8", now).await, CriterionState::MetWithExceptions);
         assert_eq!(c.finding(pc.at, FIREWALL).await.verdict.outcome, Outcome::Fail);
         assert_eq!(c.state("4-5-1-8", at(DAY_2)).await, CriterionState::NotMet);
         let unknown_control = Exception { id: "e-2".into(), control: "no.such".into(), ..exception.clone() };
-        assert!(c.store.add_exception(c.org.number, unknown_control).await.is_err());
+        assert!(c.store.add_exception(&c.actor(), unknown_control).await.is_err());
         let past = Exception { id: "e-3".into(), deadline: now, ..exception };
-        assert!(c.store.add_exception(c.org.number, past).await.is_err());
-        c.store.remove_exception(c.org.number, "e-1", "admin", now).await.unwrap();
+        assert!(c.store.add_exception(&c.actor(), past).await.is_err());
+        c.store.remove_exception(&c.actor(), "e-1", "mended", now).await.unwrap();
         assert_eq!(c.state("4-5-1-8", now).await, CriterionState::NotMet);
-        assert!(c.store.remove_exception(c.org.number, "e-1", "admin", now).await.is_err());
+        assert!(c.store.remove_exception(&c.actor(), "e-1", "mended", now).await.is_err());
 
         let attestation = Attestation {
             id: "a-1".into(),
@@ -310,9 +315,9 @@ async fn exceptions_and_attestations_count_until_their_time_is_over() {
             document: Some("share/restore.pdf".into()),
             at: now,
             next_review: at("2027-11-20T00:00:00Z"),
-            recorded_by: "admin".into(),
+            recorded_by: "test".into(),
         };
-        c.store.add_attestation(c.org.number, attestation.clone()).await.unwrap();
+        c.store.add_attestation(&c.actor(), attestation.clone()).await.unwrap();
         assert_eq!(c.store.attestations(c.org.number).await.unwrap(), [attestation]);
     }
 }
@@ -328,7 +333,7 @@ async fn snapshots_chain_compare_and_verify_though_the_state_moves_on() {
             machine.debian(now);
             c.send(machine, now).await;
         }
-        let first = snapshot::take(&c.store, &c.org, c.keys.signing_key(), "admin", now).await.unwrap();
+        let first = snapshot::take(&c.store, c.keys.signing_key(), &c.actor(), now).await.unwrap();
         assert_eq!((first.number, first.hosts), (1, 2));
         let options = ExportOptions { contents: true, without_names: false };
         let (bytes, pack) = c.pack("1", options).await;
@@ -340,7 +345,7 @@ async fn snapshots_chain_compare_and_verify_though_the_state_moves_on() {
             c.send(machine, later).await;
         }
         c.judge(later).await;
-        let second = snapshot::take(&c.store, &c.org, c.keys.signing_key(), "admin", later).await.unwrap();
+        let second = snapshot::take(&c.store, c.keys.signing_key(), &c.actor(), later).await.unwrap();
         assert_eq!(second.number, 2);
         assert_ne!(second.digest, first.digest);
 
@@ -384,7 +389,7 @@ async fn a_changed_pack_does_not_verify() {
     pc.firewall(false, now);
     c.send(&mut pc, now).await;
     for _ in 0..2 {
-        snapshot::take(&c.store, &c.org, c.keys.signing_key(), "admin", now).await.unwrap();
+        snapshot::take(&c.store, c.keys.signing_key(), &c.actor(), now).await.unwrap();
     }
     let (_, pack) = c.pack("2", ExportOptions { contents: true, without_names: false }).await;
     assert_verified(&pack);
@@ -492,7 +497,7 @@ async fn what_nobody_judges_again_reads_as_unknown_everywhere() {
         // Another collector holds the job and does nothing: a snapshot freezes what is known now.
         let held = c.store.lease("evaluate", "other", now, now + SignedDuration::from_hours(1)).await;
         assert!(held.unwrap());
-        snapshot::take(&c.store, &c.org, c.keys.signing_key(), "admin", now).await.unwrap();
+        snapshot::take(&c.store, c.keys.signing_key(), &c.actor(), now).await.unwrap();
         let (_, pack) = c.pack("1", ExportOptions::default()).await;
         assert_verified(&pack);
         assert!(pack.hosts[0].findings.iter().all(|f| f.verdict.outcome != Outcome::Pass));
@@ -519,7 +524,7 @@ async fn validity_ends_to_the_millisecond_and_a_silent_host_is_unknown_alone_too
         c.send(&mut pc, now).await;
         let mut policy = c.store.policy(c.org.number).await.unwrap().policy;
         policy.freshness.silent_after_days = 3;
-        c.store.set_policy(c.org.number, &policy, "admin", now).await.unwrap();
+        c.store.set_policy(&c.actor(), &policy, now).await.unwrap();
         // Judged shortly before the fact grows too old: the mark is its end of validity.
         let end = now + SignedDuration::from_hours(14 * 24);
         c.judge(end - SignedDuration::from_mins(5)).await;
@@ -552,7 +557,8 @@ async fn a_missed_schedule_is_made_up_for_once_and_by_one_collector() {
         let now = at(DAY_1);
         let c = Collector::new(fixture.store.clone(), now).await;
         let key = c.keys.signing_key();
-        let set = snapshot::schedule(&c.store, &c.org, Some(("0 9 * * *", "Asia/Tokyo")), "admin", now).await;
+        let set =
+            snapshot::schedule(&c.store, &c.org, Some(("0 9 * * *", "Asia/Tokyo")), &c.actor(), now).await;
         assert_eq!(set.unwrap().unwrap().next_at, at("2026-11-21T00:00:00Z"));
         assert!(snapshot::run_due(&c.store, &key, now).await.unwrap().is_empty());
         // Nobody ran for three days; two collectors come back at once.
@@ -562,7 +568,7 @@ async fn a_missed_schedule_is_made_up_for_once_and_by_one_collector() {
         assert_eq!(a.unwrap().len() + b.unwrap().len(), 1);
         let next = c.store.snapshot_schedule(c.org.number).await.unwrap().unwrap();
         assert_eq!(next.next_at, at("2026-11-25T00:00:00Z"));
-        snapshot::schedule(&c.store, &c.org, None, "admin", back).await.unwrap();
+        snapshot::schedule(&c.store, &c.org, None, &c.actor(), back).await.unwrap();
         assert_eq!(c.store.snapshot_schedule(c.org.number).await.unwrap(), None);
     }
 }
@@ -577,7 +583,7 @@ async fn the_ledger_confirms_by_serial_and_shows_what_is_not_covered() {
         let twin = c.enrolled("twin", HostState::Pending, Some("S-1"), now).await;
         let csv = "asset,host,serial\nA-1,known,S-1\nA-2,pc-2,S-2\nA-3,pc-3,S-3\n";
         let entries = crate::ledger::parse(csv.as_bytes()).unwrap();
-        c.store.put_ledger(c.org.number, entries, "admin", now).await.unwrap();
+        c.store.put_ledger(&c.actor(), entries, now).await.unwrap();
         c.judge(now).await;
         let mut states = Vec::new();
         for machine in [&known, &named, &twin] {

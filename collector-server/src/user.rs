@@ -95,11 +95,62 @@ pub struct Actor {
     pub org: OrgId,
     /// Role there.
     pub role: Role,
-    /// `user:NAME`, `api-token:ID`, `cli`, `system`.
+    /// `user:NAME`, `api-token:ID`, or one of the names above for what is nobody's session.
     pub name: String,
+    /// May change what concerns every organisation: whoever holds the collector's data, and it itself.
+    pub everywhere: bool,
 }
 
+/// Prefix of the name of a person as an actor.
+pub const USER_ACTOR: &str = "user:";
+/// Prefix of the name of an API token as an actor.
+pub const API_TOKEN_ACTOR: &str = "api-token:";
+/// Whoever runs commands on the collector's data.
+pub const COMMAND_LINE: &str = "command line";
+/// The collector itself.
+pub const SYSTEM: &str = "system";
+/// The collector, when a schedule is due.
+pub const SCHEDULE: &str = "schedule";
+/// A match with the company's ledger.
+pub const LEDGER: &str = "ledger";
+
 impl Actor {
+    /// A person with a role.
+    #[must_use]
+    pub fn user(org: OrgId, role: Role, name: &str) -> Self {
+        Self { org, role, name: format!("{USER_ACTOR}{name}"), everywhere: false }
+    }
+
+    /// A program with an API token.
+    #[must_use]
+    pub fn api_token(org: OrgId, role: Role, id: &str) -> Self {
+        Self { org, role, name: format!("{API_TOKEN_ACTOR}{id}"), everywhere: false }
+    }
+
+    /// Whoever may run commands on the collector's data.
+    #[must_use]
+    pub fn command_line(org: OrgId) -> Self {
+        Self { org, role: Role::Admin, name: COMMAND_LINE.into(), everywhere: true }
+    }
+
+    /// The collector itself.
+    #[must_use]
+    pub fn system(org: OrgId) -> Self {
+        Self { org, role: Role::Admin, name: SYSTEM.into(), everywhere: true }
+    }
+
+    /// The collector, when a schedule of the organisation is due.
+    #[must_use]
+    pub fn schedule(org: OrgId) -> Self {
+        Self { org, role: Role::Operator, name: SCHEDULE.into(), everywhere: false }
+    }
+
+    /// Log-in name, for a person.
+    #[must_use]
+    pub fn user_name(&self) -> Option<&str> {
+        self.name.strip_prefix(USER_ACTOR)
+    }
+
     /// Whether the role suffices.
     #[must_use]
     pub fn may(&self, needed: Role) -> bool {

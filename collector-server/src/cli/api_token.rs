@@ -6,7 +6,7 @@ use tenken_shared::ids::OrgId;
 
 use super::{DEFAULT_ORG, Format, StoreArgs, output};
 use crate::http::admin;
-use crate::user::Role;
+use crate::user::{Actor, Role};
 
 /// Commands about API tokens.
 #[derive(Debug, Subcommand)]
@@ -74,7 +74,7 @@ impl ApiToken {
             Self::List(command) => command.run().await,
             Self::Revoke(command) => {
                 let (store, org) = command.store.open_org(&command.org).await?;
-                Ok(store.revoke_api_token(&super::actor(org.id), &command.id).await?)
+                Ok(store.revoke_api_token(&Actor::command_line(org.id), &command.id).await?)
             }
         }
     }
@@ -84,7 +84,7 @@ impl Create {
     async fn run(self) -> anyhow::Result<()> {
         let (store, org) = self.store.open_org(&self.org).await?;
         let until = self.days.map(|days| Timestamp::now() + SignedDuration::from_hours(24 * i64::from(days)));
-        let actor = super::actor(org.id);
+        let actor = Actor::command_line(org.id);
         let (id, token) = admin::make_api_token(&store, &actor, &self.name, self.role, until).await?;
         match self.format {
             Format::Json => output::json(&serde_json::json!({ "id": id, "token": token.expose() })),

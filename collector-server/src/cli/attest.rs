@@ -4,8 +4,9 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use tenken_shared::criterion::Attestation;
 
-use super::common::{self, ACTOR, OrgArgs};
+use super::common::{self, OrgArgs};
 use super::{Format, output};
+use crate::answer::{self, NewAttestation};
 
 /// Commands about attestations.
 #[derive(Debug, Subcommand)]
@@ -14,6 +15,8 @@ pub enum Attest {
     Add(Add),
     /// Lists statements.
     List(List),
+    /// Withdraws a statement and those it had replaced; they stay on record.
+    End(End),
 }
 
 /// Arguments of `attest add`.
@@ -54,32 +57,45 @@ pub struct List {
     format: Format,
 }
 
+/// Arguments of `attest end`.
+#[derive(Debug, Args)]
+pub struct End {
+    #[command(flatten)]
+    org: OrgArgs,
+    /// Id.
+    id: String,
+    /// Why it holds no more.
+    #[arg(long)]
+    reason: String,
+}
+
 impl Attest {
     /// Runs the command.
     pub async fn run(self) -> anyhow::Result<()> {
         match self {
             Self::Add(command) => command.run().await,
             Self::List(command) => command.run().await,
+            Self::End(command) => {
+                let (store, _) = command.org.open().await?;
+                let (actor, now) = (command.org.actor(), Timestamp::now());
+                Ok(store.end_attestation(&actor, &command.id, &command.reason, now).await?)
+            }
         }
     }
 }
 
 impl Add {
     async fn run(self) -> anyhow::Result<()> {
-        let (store, org) = self.org.open().await?;
-        let zone = store.policy(org.number).await?.policy.time_zone;
-        let attestation = Attestation {
-            id: crate::user::new_id("a-")?,
+        let (store, _) = self.org.open().await?;
+        let new = NewAttestation {
             criterion: self.criterion,
             holds: !self.not_held,
             by: self.by,
             statement: self.statement,
             document: self.document,
-            at: Timestamp::now(),
-            next_review: common::moment(&self.next_review, &zone)?,
-            recorded_by: ACTOR.into(),
+            next_review: self.next_review,
         };
-        store.add_attestation(org.number, attestation.clone()).await?;
+        let attestation = answer::add_attestation(&store, &self.org.actor(), new, Timestamp::now()).await?;
         match self.format {
             Format::Json => output::json(&attestation),
             Format::Table => output::text(&format!("{}\n", attestation.id)),
@@ -99,10 +115,19 @@ impl List {
             let holds = if a.holds { "holds" } else { "does not hold" };
             let review = common::local(a.next_review, &zone);
             let at = common::local(a.at, &zone);
-            vec![a.criterion, holds.to_owned(), a.by, at, review, a.statement, a.document.unwrap_or_default()]
+            vec![
+                a.id,
+                a.criterion,
+                holds.to_owned(),
+                a.by,
+                at,
+                review,
+                a.statement,
+                a.document.unwrap_or_default(),
+            ]
         };
         output::table(
-            &["criterion", "", "by", "at", "next review", "statement", "document"],
+            &["id", "criterion", "", "by", "at", "next review", "statement", "document"],
             all.into_iter().map(row).collect(),
         )
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 use tenken_shared::catalog::builds::BuildCatalog;
 use tenken_shared::catalog::{CatalogError, MAX_CATALOG_BYTES, SupportCatalog};
 
-use super::common::{self, ACTOR, OrgArgs};
+use super::common::{self, OrgArgs};
 use super::{Format, output};
 use crate::evaluate::{BUILDS_CATALOG, SUPPORT_CATALOG, catalogs};
 
@@ -120,10 +120,7 @@ impl Import {
             Name::Support => SUPPORT_CATALOG,
             Name::Builds => BUILDS_CATALOG,
         };
-        let number = store.put_catalog(stored_as, bytes, ACTOR, now).await?;
-        for org in store.organisations().await? {
-            store.mark_all_due(org.number, now, "catalog").await?;
-        }
+        let number = store.put_catalog(&self.org.actor(), stored_as, bytes, now).await?;
         let used = catalogs(&store).await?;
         let in_use = number
             == match name {

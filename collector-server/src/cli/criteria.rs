@@ -50,7 +50,7 @@ impl Criteria {
                 Format::Table => table(&results, lang),
             };
         };
-        let host = common::host(&store, &org, name).await?;
+        let host = crate::answer::host(&store, org.number, name).await?;
         let results = self.shown(store.host_criteria(host.at, now).await?);
         let findings = store.findings(host.at, now).await?;
         if self.format == Format::Json {

@@ -2,10 +2,11 @@
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use tenken_shared::criterion::{Exception, Mitigation};
+use tenken_shared::criterion::Exception;
 
-use super::common::{self, ACTOR, OrgArgs};
+use super::common::{self, OrgArgs};
 use super::{Format, output};
+use crate::answer::{self, NewException};
 
 /// Commands about exceptions.
 #[derive(Debug, Subcommand)]
@@ -34,7 +35,7 @@ pub struct Add {
     reason: String,
     /// What protects meanwhile: disable, workaround, isolate or `monitor_and_block`.
     #[arg(long)]
-    mitigation: Mitigation,
+    mitigation: String,
     /// Who answers for it.
     #[arg(long)]
     owner: String,
@@ -63,6 +64,9 @@ pub struct Remove {
     org: OrgArgs,
     /// Id.
     id: String,
+    /// Why.
+    #[arg(long, default_value = "")]
+    reason: String,
 }
 
 impl ExceptionCommand {
@@ -72,8 +76,9 @@ impl ExceptionCommand {
             Self::Add(command) => command.run().await,
             Self::List(command) => command.run().await,
             Self::Remove(command) => {
-                let (store, org) = command.org.open().await?;
-                Ok(store.remove_exception(org.number, &command.id, ACTOR, Timestamp::now()).await?)
+                let (store, _) = command.org.open().await?;
+                let (actor, now) = (command.org.actor(), Timestamp::now());
+                Ok(store.remove_exception(&actor, &command.id, &command.reason, now).await?)
             }
         }
     }
@@ -81,26 +86,16 @@ impl ExceptionCommand {
 
 impl Add {
     async fn run(self) -> anyhow::Result<()> {
-        let (store, org) = self.org.open().await?;
-        let zone = store.policy(org.number).await?.policy.time_zone;
-        // A mistyped host would otherwise be an exception for nobody.
-        let target = if self.target.starts_with("group:") {
-            self.target
-        } else {
-            common::host(&store, &org, &self.target).await?.id.to_string()
-        };
-        let exception = Exception {
-            id: crate::user::new_id("e-")?,
-            target,
+        let (store, _) = self.org.open().await?;
+        let new = NewException {
+            target: self.target,
             control: self.control,
             reason: self.reason,
             mitigation: self.mitigation,
             owner: self.owner,
-            deadline: common::moment(&self.deadline, &zone)?,
-            created_at: Timestamp::now(),
-            created_by: ACTOR.into(),
+            deadline: self.deadline,
         };
-        store.add_exception(org.number, exception.clone()).await?;
+        let exception = answer::add_exception(&store, &self.org.actor(), new, Timestamp::now()).await?;
         match self.format {
             Format::Json => output::json(&exception),
             Format::Table => output::text(&format!("{}\n", exception.id)),

@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use serde_json::json;
 use tenken_shared::ids::{HostId, OrgId};
 
-use super::common::{ACTOR, actor};
 use super::{DEFAULT_ORG, Format, StoreArgs, output};
 use crate::store::host::{Host as StoredHost, HostState};
+use crate::user::Actor;
 
 /// Commands about hosts.
 #[derive(Debug, Subcommand)]
@@ -52,9 +52,9 @@ impl Host {
         match self {
             Self::List(command) => command.run().await,
             Self::Show(command) => command.show().await,
-            Self::Confirm(command) => command.set(HostState::Confirmed, "confirm").await,
-            Self::Retire(command) => command.set(HostState::Retired, "retire").await,
-            Self::Revoke(command) => command.set(HostState::Revoked, "revoke").await,
+            Self::Confirm(command) => command.set(HostState::Confirmed).await,
+            Self::Retire(command) => command.set(HostState::Retired).await,
+            Self::Revoke(command) => command.set(HostState::Revoked).await,
         }
     }
 }
@@ -113,11 +113,10 @@ impl One {
         }
     }
 
-    async fn set(self, state: HostState, verb: &str) -> anyhow::Result<()> {
+    async fn set(self, state: HostState) -> anyhow::Result<()> {
         let (store, host) = self.find().await?;
-        let host = store.set_host_state(host.at.org, &host.id, state, ACTOR, Timestamp::now()).await?;
-        let action = format!("host.{verb}");
-        store.note(&actor(&self.all.org), &action, host.id.as_str(), &host.hostname).await?;
+        let actor = Actor::command_line(self.all.org.clone());
+        let host = store.set_host_state(&actor, &host.id, state, Timestamp::now()).await?;
         match self.all.format {
             Format::Json => output::json(&document(&host)),
             Format::Table => output::text(&format!("{} {}\n", host.id, host.state)),

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::common::{self, ACTOR, OrgArgs};
+use super::common::{self, OrgArgs};
 use super::{Format, output};
 use crate::ledger;
 
@@ -33,10 +33,10 @@ impl Import {
     /// Runs the command.
     pub async fn run(self) -> anyhow::Result<()> {
         let Self::Ledger(command) = self;
-        let entries = ledger::parse(&common::read(&command.file, ledger::MAX_BYTES)?)?;
-        let (store, org) = command.org.open().await?;
-        let (count, with_serial) = (entries.len(), entries.iter().filter(|e| e.serial.is_some()).count());
-        store.put_ledger(org.number, entries, ACTOR, Timestamp::now()).await?;
+        let machines = ledger::parse(&common::read(&command.file, ledger::MAX_BYTES)?)?;
+        let (store, _) = command.org.open().await?;
+        let (count, with_serial) = (machines.len(), machines.iter().filter(|e| e.serial.is_some()).count());
+        store.put_ledger(&command.org.actor(), machines, Timestamp::now()).await?;
         match command.format {
             Format::Json => output::json(&json!({"machines": count, "with_serial": with_serial})),
             Format::Table => output::text(&format!("{count} machines, {with_serial} with a serial number\n")),

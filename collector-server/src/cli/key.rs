@@ -3,9 +3,9 @@
 use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 
-use super::common::actor;
-use super::{Format, StoreArgs, output};
+use super::{DEFAULT_ORG, Format, StoreArgs, output};
 use crate::keys::{CA, Keys, SIGN};
+use crate::user::Actor;
 
 /// Commands about signing keys.
 #[derive(Debug, Subcommand)]
@@ -93,11 +93,8 @@ impl Rotate {
         let store = self.store.open().await?;
         let keys = Keys::open(store.clone(), None, now).await?;
         let from = now.checked_add(SignedDuration::from_secs(i64::from(self.after_s)))?;
-        let version = keys.rotate(purpose, from, now).await?;
-        let detail = format!("trust bundle {version}, in use from {from}");
-        for org in store.organisations().await? {
-            store.note(&actor(&org.id), "key.rotate", purpose, &detail).await?;
-        }
+        let actor = Actor::command_line(DEFAULT_ORG.parse()?);
+        let version = keys.rotate(&actor, purpose, from, now).await?;
         output::text(&format!("trust bundle {version}: successor in use from {from}\n"))
     }
 }

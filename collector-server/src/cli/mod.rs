@@ -10,6 +10,7 @@ mod host;
 mod import;
 mod key;
 mod migrate;
+mod org;
 mod output;
 mod policy;
 mod query;
@@ -50,6 +51,9 @@ enum Command {
     Service(service::ServiceCommand),
     /// Brings the store's schema up to date and ends.
     Migrate(migrate::Migrate),
+    /// Organisations.
+    #[command(subcommand)]
+    Org(org::Org),
     /// Enrolment tokens.
     #[command(subcommand)]
     Token(token::Token),
@@ -162,11 +166,6 @@ pub enum Format {
     Json,
 }
 
-/// Who acts when a command changes something on the data folder itself.
-fn actor(org: OrgId) -> crate::user::Actor {
-    crate::user::Actor { org, role: crate::user::Role::Admin, name: "command line".into() }
-}
-
 impl Cli {
     /// The commands that make a runtime and a log of their own.
     #[must_use]
@@ -183,6 +182,7 @@ impl Cli {
             Command::Serve(command) => command.run().await?,
             Command::Service(command) => return command.run(),
             Command::Migrate(command) => command.run().await?,
+            Command::Org(command) => command.run().await?,
             Command::Token(command) => command.run().await?,
             Command::Host(command) => command.run().await?,
             Command::Criteria(command) => command.run().await?,

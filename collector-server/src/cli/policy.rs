@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tenken_shared::policy::Policy;
 
-use super::common::{self, ACTOR, OrgArgs};
+use super::common::{self, OrgArgs};
 use super::{Format, output};
 
 /// Largest policy file, bytes.
@@ -107,8 +107,8 @@ fn parse(bytes: &[u8]) -> anyhow::Result<Policy> {
 impl Set {
     async fn run(self) -> anyhow::Result<()> {
         let policy = parse(&common::read(&self.file, MAX_BYTES)?)?;
-        let (store, org) = self.org.open().await?;
-        let envelope = store.set_policy(org.number, &policy, ACTOR, Timestamp::now()).await?;
+        let (store, _) = self.org.open().await?;
+        let envelope = store.set_policy(&self.org.actor(), &policy, Timestamp::now()).await?;
         match self.format {
             Format::Json => output::json(&json!({"version": envelope.version})),
             Format::Table => output::text(&format!("version {}\n", envelope.version)),

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::common::{self, ACTOR, OrgArgs};
+use super::common::{self, OrgArgs};
 use super::{Format, output};
 use crate::keys::Keys;
 use crate::snapshot;
@@ -121,7 +121,7 @@ impl One {
         let (store, org) = self.org.open().await?;
         let now = Timestamp::now();
         let keys = Keys::open(store.clone(), None, now).await?;
-        let taken = snapshot::take(&store, &org, keys.signing_key(), ACTOR, now).await?;
+        let taken = snapshot::take(&store, keys.signing_key(), &self.org.actor(), now).await?;
         let zone = store.policy(org.number).await?.policy.time_zone;
         match self.format {
             Format::Json => output::json(&taken),
@@ -191,7 +191,7 @@ impl Schedule {
             (None, false) => store.snapshot_schedule(org.number).await?,
             (cron, _) => {
                 let cron = cron.as_deref().map(|c| (c, zone.as_str()));
-                snapshot::schedule(&store, &org, cron, ACTOR, now).await?
+                snapshot::schedule(&store, &org, cron, &self.org.actor(), now).await?
             }
         };
         if self.format == Format::Json {

@@ -4,10 +4,10 @@ use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
 use tenken_shared::ids::OrgId;
 
-use super::common::{ACTOR, actor};
 use super::{DEFAULT_ORG, Format, StoreArgs, output};
 use crate::enrol::{TokenSpec, URL_SETTING, create_token};
 use crate::keys::Keys;
+use crate::user::Actor;
 
 /// Commands about tokens.
 #[derive(Debug, Subcommand)]
@@ -87,8 +87,8 @@ impl Token {
             Self::List(command) => command.run().await,
             Self::Revoke(command) => {
                 let (store, org) = command.store.open_org(&command.org).await?;
-                store.revoke_token(org.number, &command.id, Timestamp::now()).await?;
-                Ok(store.note(&actor(&org.id), "token.revoke", &command.id, "").await?)
+                let actor = Actor::command_line(org.id);
+                Ok(store.revoke_token(&actor, &command.id, Timestamp::now()).await?)
             }
         }
     }
@@ -117,11 +117,8 @@ impl Create {
             valid_for: SignedDuration::from_hours(24 * i64::from(self.days)),
             max_uses: i64::from(self.uses),
             urls,
-            by: ACTOR.into(),
         };
-        let detail = format!("{} uses {}", spec.label, spec.max_uses);
-        let (token, text) = create_token(&store, &keys, &org, spec, now).await?;
-        store.note(&actor(&org.id), "token.create", &token.id, &detail).await?;
+        let (token, text) = create_token(&store, &keys, &Actor::command_line(org.id), spec, now).await?;
         match self.format {
             Format::Json => output::json(&serde_json::json!({
                 "id": token.id, "token": text, "expires_at": token.expires_at, "max_uses": token.max_uses,

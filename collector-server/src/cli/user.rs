@@ -21,6 +21,10 @@ pub enum User {
     List(List),
     /// Sets a password, read from standard input.
     Passwd(Named),
+    /// Gives a user another role in the organisation.
+    Role(SetRole),
+    /// Takes a user out of the organisation.
+    Remove(Named),
     /// Refuses a user's log-in and ends open sessions.
     Disable(Named),
     /// Allows it again.
@@ -36,6 +40,16 @@ pub struct Add {
     named: Named,
     /// What the user may do.
     #[arg(long, value_enum, default_value = "auditor")]
+    role: Role,
+}
+
+/// Arguments of `user role`.
+#[derive(Debug, Args)]
+pub struct SetRole {
+    #[command(flatten)]
+    named: Named,
+    /// What the user may do.
+    #[arg(value_enum)]
     role: Role,
 }
 
@@ -67,7 +81,7 @@ pub struct Named {
 impl Named {
     async fn open(&self) -> anyhow::Result<(Store, Actor)> {
         let (store, org) = self.store.open_org(&self.org).await?;
-        Ok((store, super::actor(org.id)))
+        Ok((store, Actor::command_line(org.id)))
     }
 }
 
@@ -78,6 +92,14 @@ impl User {
             Self::Add(command) => command.run().await,
             Self::List(command) => command.run().await,
             Self::Passwd(named) => passwd(&named).await,
+            Self::Role(command) => {
+                let (store, actor) = command.named.open().await?;
+                Ok(store.set_role(&actor, &command.named.name, command.role).await?)
+            }
+            Self::Remove(named) => {
+                let (store, actor) = named.open().await?;
+                Ok(store.remove_user(&actor, &named.name).await?)
+            }
             Self::Disable(named) => disable(&named, true).await,
             Self::Enable(named) => disable(&named, false).await,
             Self::Link(named) => link(&named).await,

@@ -178,8 +178,6 @@ pub async fn make_enrol_token(
     new: NewEnrolToken,
 ) -> Result<MadeEnrolToken, ApiError> {
     caller.need(Role::Operator)?;
-    let missing = || ApiError::new(Code::Unauthenticated);
-    let org = state.store.org(&caller.actor.org).await?.ok_or_else(missing)?;
     let mut urls = new.urls;
     if urls.is_empty() {
         urls.extend(state.store.setting(URL_SETTING).await?);
@@ -195,19 +193,16 @@ pub async fn make_enrol_token(
         valid_for: SignedDuration::from_hours(i64::from(new.hours)),
         max_uses: i64::from(new.uses),
         urls,
-        by: caller.actor.name.clone(),
     };
-    let (token, text) = create_token(&state.store, &state.keys, &org, spec, Timestamp::now()).await?;
-    let detail = format!("{} uses {}", token.label, token.max_uses);
-    state.store.note(&caller.actor, "token.create", &token.id, &detail).await?;
+    let (token, text) =
+        create_token(&state.store, &state.keys, &caller.actor, spec, Timestamp::now()).await?;
     Ok(MadeEnrolToken { id: token.id, token: Secret::new(text) })
 }
 
 /// Takes an enrolment token back; hosts already enrolled stay.
 pub async fn revoke_enrol_token(state: &AdminState, caller: &Caller, id: &str) -> Result<(), ApiError> {
     caller.need(Role::Operator)?;
-    state.store.revoke_token(caller.org, id, Timestamp::now()).await?;
-    Ok(state.store.note(&caller.actor, "token.revoke", id, "").await?)
+    Ok(state.store.revoke_token(&caller.actor, id, Timestamp::now()).await?)
 }
 
 impl From<TokenError> for ApiError {
@@ -263,7 +258,7 @@ pub async fn first_link(store: &Store, org: &OrgId) -> Result<Option<String>, Ap
     if store.has_password().await? {
         return Ok(None);
     }
-    let actor = Actor { org: org.clone(), role: Role::Admin, name: "system".into() };
+    let actor = Actor::system(org.clone());
     let known = store.users(org).await?;
     let admin = known.iter().find(|u| u.role == Role::Admin && !u.disabled).map(|u| u.name.clone());
     let name = match admin {

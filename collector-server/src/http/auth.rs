@@ -71,13 +71,13 @@ impl AdminState {
             .map_err(|e| ApiError::with(Code::Internal, e))
     }
 
-    /// Checks name and password under the rate limits and opens a session. Answers the cookie's secret.
+    /// Checks name and password under the rate limits and opens a session where the user was last.
     pub async fn log_in(
         &self,
         name: &str,
         password: Secret<String>,
         from: Option<IpAddr>,
-    ) -> Result<Secret<String>, ApiError> {
+    ) -> Result<Opened, ApiError> {
         let now = Timestamp::now();
         let key = name.chars().take(64).collect::<String>().to_lowercase();
         self.limit(&key, from, now)?;
@@ -89,11 +89,9 @@ impl AdminState {
         if !fits {
             return Err(ApiError::new(Code::LoginFailed));
         }
-        let roles = self.store.roles_of(name).await?;
-        let Some((org, _)) = roles.first() else { return Err(ApiError::new(Code::LoginFailed)) };
-        let secret = self.open_session(name, org, now).await?;
+        let opened = self.open_session(name, now).await?.ok_or_else(|| ApiError::new(Code::LoginFailed))?;
         self.by_name.clear(&key);
-        Ok(secret)
+        Ok(opened)
     }
 
     /// Counts an attempt against the limits of the name and of the address.
@@ -107,18 +105,39 @@ impl AdminState {
         )
     }
 
-    /// Opens a session of a user in one of the user's organisations.
-    pub async fn open_session(
-        &self,
-        name: &str,
-        org: &OrgId,
-        now: Timestamp,
-    ) -> Result<Secret<String>, ApiError> {
-        let secret = user::new_secret().map_err(|e| ApiError::with(Code::Internal, e))?;
+    /// Opens a session of a user in the organisation of the last one, else in the first by name; `None`
+    /// for a user without any.
+    pub async fn open_session(&self, name: &str, now: Timestamp) -> Result<Option<Opened>, ApiError> {
+        let all = self.store.memberships(name).await?;
+        let last = all.iter().find(|m| m.last);
+        let Some(chosen) = last.or(all.first()) else { return Ok(None) };
+        let secret = new_secret()?;
         let hash = user::secret_hash(secret.expose());
-        self.store.open_session(name, org, &hash, now, now + user::SESSION_MAX).await?;
+        self.store.open_session(name, &chosen.org, &hash, now, now + user::SESSION_MAX).await?;
+        Ok(Some(Opened { secret, ask: last.is_none() && all.len() > 1 }))
+    }
+
+    /// Goes on in another organisation of the caller; answers the secret of the session there.
+    pub async fn switch_org(&self, caller: &Caller, to: &OrgId) -> Result<Secret<String>, ApiError> {
+        let session = caller.session.as_deref().ok_or_else(|| ApiError::new(Code::Unauthenticated))?;
+        let secret = new_secret()?;
+        let hash = user::secret_hash(secret.expose());
+        self.store.switch_session(&caller.actor, session, to, &hash, Timestamp::now()).await?;
         Ok(secret)
     }
+}
+
+/// A session just opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// The cookie's secret.
+    pub secret: Secret<String>,
+    /// The user has several organisations and never chose one.
+    pub ask: bool,
+}
+
+fn new_secret() -> Result<Secret<String>, ApiError> {
+    user::new_secret().map_err(|e| ApiError::with(Code::Internal, e))
 }
 
 /// The `set-cookie` value that starts a session.
@@ -162,6 +181,10 @@ pub struct Caller {
     pub csrf: Option<String>,
     /// Hash of the session's secret, to end it.
     pub session: Option<String>,
+    /// Name of the organisation, where it has one.
+    pub org_name: String,
+    /// Whether the user has a role in other organisations too.
+    pub several: bool,
 }
 
 impl Caller {
@@ -203,6 +226,8 @@ impl Caller {
         Ok(Self {
             actor: held.actor,
             org: org.number,
+            org_name: if org.name.is_empty() { org.id.to_string() } else { org.name },
+            several: held.orgs > 1,
             user: held.user,
             csrf: secret.map(user::csrf_proof),
             session: secret.map(user::secret_hash),

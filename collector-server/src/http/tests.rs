@@ -54,7 +54,7 @@ impl Site {
     }
 
     fn actor(&self, org: usize) -> Actor {
-        Actor { org: self.orgs[org].clone(), role: Role::Admin, name: "test".into() }
+        Actor::system(self.orgs[org].clone())
     }
 
     async fn token(&self, org: usize, role: Role) -> String {

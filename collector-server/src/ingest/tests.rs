@@ -19,6 +19,7 @@ use crate::store::fact::Moment;
 use crate::store::host::{HostState, Org};
 use crate::store::testing;
 use crate::store::token::{Enrolled, Told};
+use crate::user::Actor;
 
 fn at(hours: i64) -> Timestamp {
     "2026-04-01T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_hours(hours)
@@ -53,10 +54,16 @@ impl Site {
             valid_for: SignedDuration::from_hours(24),
             max_uses,
             urls: vec!["https://localhost".into()],
-            by: "test".into(),
         };
-        let (_, text) =
-            create_token(&self.app.store, &self.app.keys, &self.org, spec, self.now).await.unwrap();
+        let (_, text) = create_token(
+            &self.app.store,
+            &self.app.keys,
+            &Actor::command_line(self.org.id.clone()),
+            spec,
+            self.now,
+        )
+        .await
+        .unwrap();
         let token = tenken_shared::api::EnrolToken::from_text(&text).unwrap();
         Digest::of(token.secret.expose().as_bytes())
     }
@@ -468,11 +475,11 @@ async fn revoked_hosts_are_refused_and_ones_own_harm_stays_ones_own() {
         other.set(FactKind::Os, json!({"family": "linux"}), at(0));
         assert_eq!(site.deliver(&mut pc).await.code, ReplyCode::Accepted);
         let id = site.app.store.host_at(pc.at).await.unwrap().unwrap().id;
-        site.app.store.set_host_state(site.org.number, &id, HostState::Revoked, "test", at(0)).await.unwrap();
+        let actor = Actor::command_line(site.org.id.clone());
+        site.app.store.set_host_state(&actor, &id, HostState::Revoked, at(0)).await.unwrap();
         assert_eq!(site.deliver(&mut pc).await.code, ReplyCode::Revoked);
         assert_eq!(site.deliver(&mut other).await.code, ReplyCode::Accepted);
-        let back =
-            site.app.store.set_host_state(site.org.number, &id, HostState::Confirmed, "test", at(0)).await;
+        let back = site.app.store.set_host_state(&actor, &id, HostState::Confirmed, at(0)).await;
         assert!(matches!(back, Err(StoreError::Refused(_))));
         let due = site.app.store.due_hosts(at(1), 10).await.unwrap();
         assert_eq!(due.len(), 2);

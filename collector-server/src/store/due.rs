@@ -34,6 +34,19 @@ pub fn mark(tx: &mut (dyn Tx + '_), at: HostRef, due_at: Timestamp, reason: &str
     Ok(())
 }
 
+/// Marks every reporting host of an organisation due, to be judged by every control.
+pub fn mark_all(tx: &mut (dyn Tx + '_), org: i64, due_at: Timestamp, reason: &str) -> Result<u64> {
+    judgement::forget_full(tx, org)?;
+    tx.execute(
+        &format!(
+            "insert into due (org_id, host_id, due_at, reason) \
+             select org_id, host_id, ?2, ?3 from host \
+             where org_id = ?1 and state in ('pending', 'confirmed') {AGAIN}"
+        ),
+        params![org, due_at, reason],
+    )
+}
+
 /// Puts the mark of a judged host to its next moment, unless it became due again since it was taken.
 /// Answers whether the mark was still the one taken.
 pub fn settle(tx: &mut (dyn Tx + '_), taken: &Due, next: Timestamp, reason: &str) -> Result<bool> {
@@ -86,18 +99,7 @@ impl Store {
     /// judged by every control.
     pub async fn mark_all_due(&self, org: i64, now: Timestamp, reason: &str) -> Result<u64> {
         let reason = reason.to_owned();
-        self.write(move |tx| {
-            judgement::forget_full(tx, org)?;
-            tx.execute(
-                &format!(
-                    "insert into due (org_id, host_id, due_at, reason) \
-                     select org_id, host_id, ?2, ?3 from host \
-                     where org_id = ?1 and state in ('pending', 'confirmed') {AGAIN}"
-                ),
-                params![org, now, &reason],
-            )
-        })
-        .await
+        self.write(move |tx| mark_all(tx, org, now, &reason)).await
     }
 
     /// Takes the lease of a job until `until`, unless another holder has it. One collector at a time.

@@ -9,8 +9,11 @@ use serde::{Deserialize, Serialize};
 use tenken_shared::ids::{HostId, InvalidId, OrgId};
 use tenken_shared::jws::PublicKey;
 
+use super::audit::{self, Entry};
 use super::db::params;
 use super::{Result, Row, Store, StoreError, Tx};
+use crate::audit::Action;
+use crate::user::{Actor, SYSTEM};
 
 /// A host in the store's own numbers: what every table's key begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -55,6 +58,17 @@ impl HostState {
             Self::Confirmed => "confirmed",
             Self::Retired => "retired",
             Self::Revoked => "revoked",
+        }
+    }
+
+    /// What the audit log calls the move there.
+    #[must_use]
+    pub fn action(self) -> Action {
+        match self {
+            Self::Pending => Action::HostPending,
+            Self::Confirmed => Action::HostConfirm,
+            Self::Retired => Action::HostRetire,
+            Self::Revoked => Action::HostRevoke,
         }
     }
 
@@ -266,12 +280,31 @@ impl Store {
     pub async fn ensure_org(&self, id: &OrgId, name: &str, now: Timestamp) -> Result<Org> {
         let (id, name) = (id.clone(), name.to_owned());
         self.write(move |tx| {
-            tx.execute(
-                "insert into org (slug, name, next_host, created_at) values (?1, ?2, 1, ?3) \
-                 on conflict (slug) do nothing",
-                params![&id, &name, now],
-            )?;
-            org(tx, &id)?.ok_or_else(|| StoreError::NotFound(format!("organisation {id}")))
+            let made = add_org(tx, &id, &name, now)?;
+            let org = org(tx, &id)?.ok_or_else(|| StoreError::NotFound(format!("organisation {id}")))?;
+            if made {
+                audit::record(tx, org.number, SYSTEM, &Entry::new(Action::OrgCreate, &id).detail(&name))?;
+            }
+            Ok(org)
+        })
+        .await
+    }
+
+    /// Makes the actor's organisation, which must not be there yet.
+    pub async fn create_org(&self, actor: &Actor, name: &str, now: Timestamp) -> Result<Org> {
+        if !actor.everywhere {
+            return Err(StoreError::Refused("this concerns every organisation".into()));
+        }
+        let (actor, name) = (actor.clone(), name.to_owned());
+        self.write(move |tx| {
+            if !add_org(tx, &actor.org, &name, now)? {
+                return Err(StoreError::Conflict(format!("organisation {}", actor.org)));
+            }
+            let missing = || StoreError::NotFound(format!("organisation {}", actor.org));
+            let org = org(tx, &actor.org)?.ok_or_else(missing)?;
+            let entry = Entry::new(Action::OrgCreate, &org.id).detail(&name);
+            audit::record(tx, org.number, &actor.name, &entry)?;
+            Ok(org)
         })
         .await
     }
@@ -316,14 +349,13 @@ impl Store {
     /// Moves a host to another state. A revoked host's keys end; revoked is final.
     pub async fn set_host_state(
         &self,
-        org: i64,
+        actor: &Actor,
         id: &HostId,
         state: HostState,
-        by: &str,
         now: Timestamp,
     ) -> Result<Host> {
-        let (id, by) = (id.clone(), by.to_owned());
-        self.write(move |tx| {
+        let (id, by) = (id.clone(), actor.name.clone());
+        self.change(actor, move |tx, org| {
             let missing = || StoreError::NotFound(format!("host {id}"));
             let host = find(tx, org, &id)?.ok_or_else(missing)?;
             if host.state == HostState::Revoked && state != HostState::Revoked {
@@ -341,7 +373,8 @@ impl Store {
                 )?;
             }
             super::due::mark(tx, host.at, now, "host_state")?;
-            get(tx, host.at)?.ok_or_else(missing)
+            let entry = Entry::new(state.action(), &id).detail(&host.hostname);
+            Ok((get(tx, host.at)?.ok_or_else(missing)?, entry))
         })
         .await
     }
@@ -349,7 +382,7 @@ impl Store {
     /// Sets group and labels of a host.
     pub async fn label_host(
         &self,
-        org: i64,
+        actor: &Actor,
         id: &HostId,
         group: Option<String>,
         labels: BTreeMap<String, String>,
@@ -357,7 +390,7 @@ impl Store {
     ) -> Result<Host> {
         let id = id.clone();
         let text = serde_json::to_string(&labels).map_err(|e| StoreError::Statement(e.to_string()))?;
-        self.write(move |tx| {
+        self.change(actor, move |tx, org| {
             let missing = || StoreError::NotFound(format!("host {id}"));
             let host = find(tx, org, &id)?.ok_or_else(missing)?;
             tx.execute(
@@ -365,7 +398,9 @@ impl Store {
                 params![org, host.at.host, &group, &text],
             )?;
             super::due::mark(tx, host.at, now, "host_label")?;
-            get(tx, host.at)?.ok_or_else(missing)
+            let entry = Entry::new(Action::HostLabel, &id);
+            let entry = entry.detail(format_args!("{} {text}", group.as_deref().unwrap_or_default()));
+            Ok((get(tx, host.at)?.ok_or_else(missing)?, entry))
         })
         .await
     }
@@ -394,6 +429,16 @@ impl Store {
         })
         .await
     }
+}
+
+/// Adds an organisation; answers whether it was not there.
+fn add_org(tx: &mut (dyn Tx + '_), id: &OrgId, name: &str, now: Timestamp) -> Result<bool> {
+    let made = tx.execute(
+        "insert into org (slug, name, next_host, created_at) values (?1, ?2, 1, ?3) \
+         on conflict (slug) do nothing",
+        params![id, name, now],
+    )?;
+    Ok(made > 0)
 }
 
 fn read_org(row: &Row) -> Result<Org> {

@@ -2,8 +2,11 @@
 
 use jiff::Timestamp;
 
+use super::audit::Entry;
 use super::db::params;
 use super::{Result, Row, Store, Tx, policy};
+use crate::audit::Action;
+use crate::user::Actor;
 
 /// One key.
 #[derive(Clone, PartialEq, Eq)]
@@ -96,11 +99,12 @@ impl Store {
     /// `forget_before` leave the bundle.
     pub async fn add_collector_key(
         &self,
+        actor: &Actor,
         key: CollectorKey,
         forget_before: Timestamp,
         now: Timestamp,
     ) -> Result<u64> {
-        self.write(move |tx| {
+        self.change_everywhere(actor, move |tx| {
             let (version, keys) = all(tx)?;
             insert(tx, &key)?;
             let of_purpose: Vec<&CollectorKey> =
@@ -114,7 +118,9 @@ impl Store {
                 }
             }
             policy::set_setting(tx, SERIAL, &(version + 1).to_string())?;
-            Ok(version + 1)
+            let entry = Entry::new(Action::KeyRotate, &key.purpose);
+            let detail = format!("trust bundle {}, in use from {}", version + 1, key.active_from);
+            Ok((version + 1, entry.detail(detail)))
         })
         .await
     }

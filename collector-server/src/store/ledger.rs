@@ -2,10 +2,13 @@
 
 use jiff::Timestamp;
 
+use super::audit::Entry;
 use super::db::{Column, params};
 use super::host::{Host, HostState};
 use super::{Result, Store, StoreError, Tx, audit, due};
-use crate::ledger::Entry;
+use crate::audit::Action;
+use crate::ledger::Machine;
+use crate::user::{Actor, LEDGER};
 
 /// Whether the ledger holds a machine of the host's serial. A name alone confirms nobody: anyone can take
 /// any name.
@@ -41,20 +44,20 @@ pub fn confirm(tx: &mut (dyn Tx + '_), host: &Host, now: Timestamp) -> Result<bo
          where org_id = ?1 and host_id = ?2 and state = 'pending'",
         params![host.at.org, host.at.host, now],
     )?;
-    audit::record(tx, host.at.org, "ledger", "host.confirm", host.id.as_str(), "serial")?;
+    let entry = Entry::new(Action::HostConfirm, &host.id).detail("serial");
+    audit::record(tx, host.at.org, LEDGER, &entry)?;
     Ok(true)
 }
 
 impl Store {
     /// Replaces the ledger, and looks again at hosts that wait for confirmation.
-    pub async fn put_ledger(&self, org: i64, entries: Vec<Entry>, by: &str, now: Timestamp) -> Result<()> {
-        let by = by.to_owned();
-        self.write(move |tx| {
+    pub async fn put_ledger(&self, actor: &Actor, machines: Vec<Machine>, now: Timestamp) -> Result<()> {
+        self.change(actor, move |tx, org| {
             tx.execute("delete from ledger where org_id = ?1", params![org])?;
-            let ids: Vec<&str> = entries.iter().map(|e| e.asset_id.as_str()).collect();
-            let names: Vec<Option<&str>> = entries.iter().map(|e| e.hostname.as_deref()).collect();
-            let serials: Vec<Option<&str>> = entries.iter().map(|e| e.serial.as_deref()).collect();
-            let data: Vec<String> = entries
+            let ids: Vec<&str> = machines.iter().map(|e| e.asset_id.as_str()).collect();
+            let names: Vec<Option<&str>> = machines.iter().map(|e| e.hostname.as_deref()).collect();
+            let serials: Vec<Option<&str>> = machines.iter().map(|e| e.serial.as_deref()).collect();
+            let data: Vec<String> = machines
                 .iter()
                 .map(|e| serde_json::to_string(&e.data).map_err(|e| StoreError::Statement(e.to_string())))
                 .collect::<Result<_>>()?;
@@ -74,7 +77,8 @@ impl Store {
             for host in super::host::list(tx, org)?.iter().filter(|h| h.state == HostState::Pending) {
                 due::mark(tx, host.at, now, "ledger")?;
             }
-            audit::record(tx, org, &by, "ledger.import", "ledger", &format!("{} machines", ids.len()))
+            let entry = Entry::new(Action::LedgerImport, "ledger");
+            Ok(((), entry.detail(format_args!("{} machines", ids.len()))))
         })
         .await
     }

@@ -30,6 +30,7 @@ migrations! {
     2 "0002_judgement";
     3 "0003_admin";
     4 "0004_judging";
+    5 "0005_answers";
 }
 
 /// Statement that remembers what was applied; the same on both engines.

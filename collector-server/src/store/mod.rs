@@ -10,6 +10,8 @@
 
 pub mod answer;
 pub mod audit;
+#[cfg(test)]
+mod audit_story;
 pub mod db;
 pub mod due;
 mod error;

@@ -3,8 +3,11 @@
 use jiff::Timestamp;
 use tenken_shared::policy::{Policy, PolicyEnvelope};
 
+use super::audit::Entry;
 use super::db::params;
-use super::{Result, Store, StoreError, Tx};
+use super::{Result, Store, StoreError, Tx, due};
+use crate::audit::Action;
+use crate::user::Actor;
 
 /// A catalogue as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,28 +81,21 @@ impl Store {
     }
 
     /// Puts a new policy in force and marks the organisation's hosts due.
-    pub async fn set_policy(
-        &self,
-        org: i64,
-        policy: &Policy,
-        by: &str,
-        now: Timestamp,
-    ) -> Result<PolicyEnvelope> {
-        let (policy, by) = (policy.clone(), by.to_owned());
+    pub async fn set_policy(&self, actor: &Actor, policy: &Policy, now: Timestamp) -> Result<PolicyEnvelope> {
+        let (policy, by) = (policy.clone(), actor.name.clone());
         let document = serde_json::to_string(&policy).map_err(|e| StoreError::Statement(e.to_string()))?;
-        let envelope = self
-            .write(move |tx| {
-                let version = current(tx, org)?.version + 1;
-                tx.execute(
-                    "insert into policy (org_id, version, document, created_at, created_by) \
-                     values (?1, ?2, ?3, ?4, ?5)",
-                    params![org, i64::try_from(version).unwrap_or(i64::MAX), &document, now, &by],
-                )?;
-                Ok(PolicyEnvelope { version, policy: policy.clone() })
-            })
-            .await?;
-        self.mark_all_due(org, now, "policy").await?;
-        Ok(envelope)
+        self.change(actor, move |tx, org| {
+            let version = current(tx, org)?.version + 1;
+            tx.execute(
+                "insert into policy (org_id, version, document, created_at, created_by) \
+                 values (?1, ?2, ?3, ?4, ?5)",
+                params![org, i64::try_from(version).unwrap_or(i64::MAX), &document, now, &by],
+            )?;
+            due::mark_all(tx, org, now, "policy")?;
+            let entry = Entry::new(Action::PolicySet, "policy").detail(format_args!("version {version}"));
+            Ok((PolicyEnvelope { version, policy: policy.clone() }, entry))
+        })
+        .await
     }
 
     /// The newest catalogue of a name.
@@ -123,10 +119,16 @@ impl Store {
         .await
     }
 
-    /// Stores a new version of a catalogue; answers its number.
-    pub async fn put_catalog(&self, name: &str, document: Vec<u8>, by: &str, now: Timestamp) -> Result<i64> {
-        let (name, by) = (name.to_owned(), by.to_owned());
-        self.write(move |tx| {
+    /// Stores a new version of a catalogue and marks all hosts due; answers its number.
+    pub async fn put_catalog(
+        &self,
+        actor: &Actor,
+        name: &str,
+        document: Vec<u8>,
+        now: Timestamp,
+    ) -> Result<i64> {
+        let (name, by) = (name.to_owned(), actor.name.clone());
+        self.change_everywhere(actor, move |tx| {
             let version = tx
                 .one(
                     "select coalesce(max(version), 0) + 1 from catalog where name = ?1",
@@ -138,7 +140,11 @@ impl Store {
                 "insert into catalog (name, version, document, created_at, created_by) values (?1, ?2, ?3, ?4, ?5)",
                 params![&name, version, &document, now, &by],
             )?;
-            Ok(version)
+            for org in tx.rows("select org_id from org order by org_id", &[], |row| row.int(0))? {
+                due::mark_all(tx, org, now, "catalog")?;
+            }
+            let entry = Entry::new(Action::CatalogImport, &name);
+            Ok((version, entry.detail(format_args!("number {version}"))))
         })
         .await
     }

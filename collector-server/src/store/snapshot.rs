@@ -12,34 +12,33 @@ use tenken_shared::canonical;
 use tenken_shared::catalog::Catalog;
 use tenken_shared::control;
 use tenken_shared::criterion::{HostVerdicts, STANDARD_VERSION, Scope, roll_up};
-use tenken_shared::ids::{Digest, HostId, OrgId, SnapshotId};
+use tenken_shared::ids::{Digest, HostId, SnapshotId};
 use tenken_shared::jws::{PublicKey, Purpose, SigningKey};
 use tenken_shared::merkle::{self, SaltSecret};
 use tenken_shared::snapshot::{
     Header, Leaf, PackedFact, PackedHost, PackedLeaf, State, VERSION, digest, hash_leaves, salt_text,
 };
 
+use super::audit::Entry;
 use super::db::{Column, params};
 use super::fact::Moment;
 use super::host::HostRef;
 use super::judgement::{self, borrow, pack, unpack};
 use super::{Result, Row, Store, StoreError, Tx, answer, audit, fact, lapse, policy, report};
+use crate::audit::Action;
+use crate::user::Actor;
 
 /// A snapshot to be taken.
 #[derive(Debug, Clone)]
 pub struct NewSnapshot {
-    /// The store's number of the organisation.
-    pub org: i64,
-    /// Its id.
-    pub org_id: OrgId,
     /// Id of the snapshot; random.
     pub id: SnapshotId,
     /// Random; salts of the leaves derive from it.
     pub secret: SaltSecret,
     /// `manual` or `schedule`.
     pub reason: String,
-    /// Who or what takes it.
-    pub by: String,
+    /// Who or what takes it, of which organisation.
+    pub by: Actor,
     /// Catalogue in force.
     pub catalog: Catalog,
     /// Collector clock.
@@ -151,10 +150,10 @@ fn moment(tx: &mut (dyn Tx + '_), org: i64, now: Timestamp) -> Result<Moment> {
     Ok(Moment { observed: observed.max(recorded), recorded })
 }
 
-fn state(tx: &mut (dyn Tx + '_), new: &NewSnapshot, recorded: Timestamp) -> Result<State> {
-    let hosts = judgement::outcomes(tx, new.org, recorded)?;
-    let (exceptions, attestations) = (answer::exceptions(tx, new.org)?, answer::attestations(tx, new.org)?);
-    let coverage = judgement::coverage(tx, new.org, &hosts)?;
+fn state(tx: &mut (dyn Tx + '_), org: i64, new: &NewSnapshot, recorded: Timestamp) -> Result<State> {
+    let hosts = judgement::outcomes(tx, org, recorded)?;
+    let (exceptions, attestations) = (answer::exceptions(tx, org)?, answer::attestations(tx, org)?);
+    let coverage = judgement::coverage(tx, org, &hosts)?;
     let verdicts: Vec<HostVerdicts<'_>> = hosts.values().map(borrow).collect();
     let criteria = roll_up(&Scope {
         hosts: &verdicts,
@@ -167,7 +166,7 @@ fn state(tx: &mut (dyn Tx + '_), new: &NewSnapshot, recorded: Timestamp) -> Resu
         hosts.values().filter(|h| h.silent).filter_map(|h| h.id.parse().ok()).collect();
     silent.sort();
     Ok(State {
-        policy: policy::current(tx, new.org)?,
+        policy: policy::current(tx, org)?,
         catalog: new.catalog.clone(),
         criteria,
         exceptions,
@@ -177,18 +176,24 @@ fn state(tx: &mut (dyn Tx + '_), new: &NewSnapshot, recorded: Timestamp) -> Resu
     })
 }
 
-fn take(tx: &mut (dyn Tx + '_), new: &NewSnapshot, key: &SigningKey) -> Result<SnapshotSummary> {
+/// Freezes the state of `org`; the entry is for the audit log.
+fn take(
+    tx: &mut (dyn Tx + '_),
+    org: i64,
+    new: &NewSnapshot,
+    key: &SigningKey,
+) -> Result<(SnapshotSummary, Entry)> {
     let failed = |e: canonical::CanonicalError| StoreError::Statement(e.to_string());
     let previous = tx.one(
         "select number, digest from snapshot where org_id = ?1 order by number desc limit 1",
-        params![new.org],
+        params![org],
         |row| Ok((row.int(0)?, row.digest(1)?)),
     )?;
     let number = previous.as_ref().map_or(1, |(n, _)| n + 1);
-    let moment = moment(tx, new.org, new.now)?;
-    lapse::settle(tx, new.org, moment.recorded)?;
-    let state = state(tx, new, moment.recorded)?;
-    let rows = host_rows(tx, new.org)?;
+    let moment = moment(tx, org, new.now)?;
+    lapse::settle(tx, org, moment.recorded)?;
+    let state = state(tx, org, new, moment.recorded)?;
+    let rows = host_rows(tx, org)?;
     let mut leaves = state.leaves().map_err(failed)?;
     let mut texts = Vec::with_capacity(rows.len());
     for row in &rows {
@@ -207,7 +212,7 @@ fn take(tx: &mut (dyn Tx + '_), new: &NewSnapshot, key: &SigningKey) -> Result<S
     let hashes = hash_leaves(&leaves, &new.secret).map_err(failed)?;
     let header = Header {
         version: VERSION,
-        org: new.org_id.clone(),
+        org: new.by.org.clone(),
         snapshot: new.id.clone(),
         number: number.unsigned_abs(),
         previous: previous.map(|(_, digest)| digest),
@@ -226,7 +231,7 @@ fn take(tx: &mut (dyn Tx + '_), new: &NewSnapshot, key: &SigningKey) -> Result<S
         "insert into snapshot (org_id, number, snapshot_id, observed_at, recorded_at, digest, jws, secret, body) \
          values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         params![
-            new.org,
+            org,
             number,
             new.id.as_str(),
             moment.observed,
@@ -237,9 +242,9 @@ fn take(tx: &mut (dyn Tx + '_), new: &NewSnapshot, key: &SigningKey) -> Result<S
             &body
         ],
     )?;
-    pin(tx, new.org, number, &rows, &texts)?;
-    audit::record(tx, new.org, &new.by, "snapshot.take", new.id.as_str(), &new.reason)?;
-    Ok(summary(&header, digest(&jws)))
+    pin(tx, org, number, &rows, &texts)?;
+    let entry = Entry::new(Action::SnapshotTake, new.id.as_str()).detail(&new.reason);
+    Ok((summary(&header, digest(&jws)), entry))
 }
 
 /// Names the rows the snapshot rests on, and keeps them from being replaced.
@@ -547,7 +552,8 @@ impl Store {
         new: NewSnapshot,
         key: std::sync::Arc<SigningKey>,
     ) -> Result<SnapshotSummary> {
-        self.write(move |tx| take(tx, &new, &key)).await
+        let by = new.by.clone();
+        self.change(&by, move |tx, org| take(tx, org, &new, &key)).await
     }
 
     /// Snapshots of an organisation, newest first.
@@ -644,23 +650,22 @@ impl Store {
     /// Sets the schedule of an organisation, or ends it.
     pub async fn set_snapshot_schedule(
         &self,
-        org: i64,
+        actor: &Actor,
         schedule: Option<Schedule>,
-        by: &str,
         now: Timestamp,
     ) -> Result<()> {
-        let by = by.to_owned();
-        self.write(move |tx| {
+        let by = actor.name.clone();
+        self.change(actor, move |tx, org| {
             tx.execute("delete from snapshot_schedule where org_id = ?1", params![org])?;
             let Some(s) = &schedule else {
-                return audit::record(tx, org, &by, "snapshot.schedule", "off", "");
+                return Ok(((), Entry::new(Action::SnapshotSchedule, "off")));
             };
             tx.execute(
                 "insert into snapshot_schedule (org_id, cron, time_zone, created_at, created_by, next_at) \
                  values (?1, ?2, ?3, ?4, ?5, ?6)",
                 params![org, &s.cron, &s.time_zone, now, &by, s.next_at],
             )?;
-            audit::record(tx, org, &by, "snapshot.schedule", &s.cron, &s.time_zone)
+            Ok(((), Entry::new(Action::SnapshotSchedule, &s.cron).detail(&s.time_zone)))
         })
         .await
     }
@@ -691,7 +696,12 @@ impl Store {
                 "update snapshot_schedule set next_at = ?3 where org_id = ?1 and next_at = ?2",
                 params![due.org, due.next_at, next_at],
             )?;
-            if moved == 0 { Ok(None) } else { take(tx, &new, &key).map(Some) }
+            if moved == 0 {
+                return Ok(None);
+            }
+            let (taken, entry) = take(tx, due.org, &new, &key)?;
+            audit::record(tx, due.org, &new.by.name, &entry)?;
+            Ok(Some(taken))
         })
         .await
     }

@@ -11,6 +11,7 @@ use tenken_shared::report::Receipt;
 use super::host::HostState;
 use super::token::{Enrolled, Token, Told};
 use super::{StoreError, db, migration, sql, testing};
+use crate::user::Actor;
 
 fn at(hours: i64) -> Timestamp {
     "2026-04-01T00:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_hours(hours)
@@ -37,6 +38,10 @@ fn token(org: i64, id: &str, max_uses: i64) -> Token {
     }
 }
 
+fn acme() -> Actor {
+    Actor::command_line("acme".parse().unwrap())
+}
+
 fn told(name: &str, serial: Option<&str>) -> Told {
     Told { hostname: Some(name.into()), serial: serial.map(str::to_owned), ..Told::default() }
 }
@@ -48,8 +53,8 @@ async fn tokens_are_counted_expire_and_are_revoked() {
         let org = store.ensure_org(&"acme".parse().unwrap(), "Acme", at(0)).await.unwrap();
         assert_eq!(store.ensure_org(&org.id, "again", at(1)).await.unwrap(), org);
         let secret = |text: &str| Digest::of(text.as_bytes());
-        store.add_token(token(org.number, "t-1", 2), secret("one")).await.unwrap();
-        store.add_token(token(org.number, "t-2", 5), secret("two")).await.unwrap();
+        store.add_token(&acme(), token(org.number, "t-1", 2), secret("one")).await.unwrap();
+        store.add_token(&acme(), token(org.number, "t-2", 5), secret("two")).await.unwrap();
         let enrol = |text: &str, id: &str, key: PublicKey, now| {
             store.enrol(secret(text), key, id.parse().unwrap(), told(id, None), now)
         };
@@ -63,8 +68,8 @@ async fn tokens_are_counted_expire_and_are_revoked() {
         assert!(matches!(enrol("one", "c", key(), at(1)).await.unwrap(), Enrolled::TokenRefused), "used up");
         assert!(matches!(enrol("two", "c", key(), at(25)).await.unwrap(), Enrolled::TokenRefused), "expired");
         assert!(matches!(enrol("no", "c", key(), at(1)).await.unwrap(), Enrolled::TokenRefused), "unknown");
-        store.revoke_token(org.number, "t-2", at(2)).await.unwrap();
-        assert!(matches!(store.revoke_token(org.number, "t-2", at(2)).await, Err(StoreError::NotFound(_))));
+        store.revoke_token(&acme(), "t-2", at(2)).await.unwrap();
+        assert!(matches!(store.revoke_token(&acme(), "t-2", at(2)).await, Err(StoreError::NotFound(_))));
         assert!(matches!(enrol("two", "c", key(), at(3)).await.unwrap(), Enrolled::TokenRefused), "revoked");
         let uses: BTreeMap<String, i64> =
             store.tokens(org.number).await.unwrap().into_iter().map(|t| (t.id, t.uses)).collect();
@@ -78,7 +83,7 @@ async fn the_ledger_confirms_a_host_by_its_serial_when_it_is_clear() {
     for fixture in testing::stores().await {
         let store = &fixture.store;
         let org = store.ensure_org(&"acme".parse().unwrap(), "Acme", at(0)).await.unwrap().number;
-        store.add_token(token(org, "t-1", 9), Digest::of(b"one")).await.unwrap();
+        store.add_token(&acme(), token(org, "t-1", 9), Digest::of(b"one")).await.unwrap();
         store
             .write(move |tx| {
                 for (asset, serial) in [("1", "ABC123"), ("2", "SAME00"), ("3", "same00"), ("4", "0")] {
@@ -111,7 +116,7 @@ async fn keys_rotate_clones_split_and_lost_hosts_come_back() {
     for fixture in testing::stores().await {
         let store = &fixture.store;
         let org = store.ensure_org(&"acme".parse().unwrap(), "Acme", at(0)).await.unwrap();
-        store.add_token(token(org.number, "t-1", 1), Digest::of(b"one")).await.unwrap();
+        store.add_token(&acme(), token(org.number, "t-1", 1), Digest::of(b"one")).await.unwrap();
         let (first, second, third) = (key(), key(), key());
         let id = "a".parse().unwrap();
         let enrolled =
@@ -149,9 +154,9 @@ async fn keys_rotate_clones_split_and_lost_hosts_come_back() {
         let elsewhere = Receipt { org: "other".parse().unwrap(), key: key(), ..lost.clone() };
         assert!(store.readmit(&elsewhere, Told::default(), at(4)).await.unwrap().is_none());
         let labels = BTreeMap::from([("room".to_owned(), "3".to_owned())]);
-        let labelled = store.label_host(org.number, &lost.host, None, labels.clone(), at(5)).await.unwrap();
+        let labelled = store.label_host(&acme(), &lost.host, None, labels.clone(), at(5)).await.unwrap();
         assert_eq!((labelled.group, labelled.labels), (None, labels));
-        store.set_host_state(org.number, &lost.host, HostState::Revoked, "test", at(6)).await.unwrap();
+        store.set_host_state(&acme(), &lost.host, HostState::Revoked, at(6)).await.unwrap();
         assert!(store.readmit(&lost, Told::default(), at(7)).await.unwrap().is_none());
         let events = store.host_events(labelled.at, 9).await.unwrap();
         assert_eq!(events.iter().filter(|e| e.kind == "host.readmitted").count(), 1);
@@ -163,7 +168,7 @@ async fn due_marks_leases_policies_and_settings() {
     for fixture in testing::stores().await {
         let store = &fixture.store;
         let org = store.ensure_org(&"acme".parse().unwrap(), "Acme", at(0)).await.unwrap().number;
-        store.add_token(token(org, "t-1", 1), Digest::of(b"one")).await.unwrap();
+        store.add_token(&acme(), token(org, "t-1", 1), Digest::of(b"one")).await.unwrap();
         let id = "a".parse().unwrap();
         store.enrol(Digest::of(b"one"), key(), id, told("a", None), at(1)).await.unwrap();
         let due = store.due_hosts(at(2), 9).await.unwrap().pop().unwrap();
@@ -193,11 +198,11 @@ async fn due_marks_leases_policies_and_settings() {
         assert_eq!(store.policy(org).await.unwrap().version, 0);
         let mut policy = Policy::default();
         policy.patch.days = 7;
-        assert_eq!(store.set_policy(org, &policy, "test", at(5)).await.unwrap().version, 1);
-        assert_eq!(store.set_policy(org, &Policy::default(), "test", at(5)).await.unwrap().version, 2);
+        assert_eq!(store.set_policy(&acme(), &policy, at(5)).await.unwrap().version, 1);
+        assert_eq!(store.set_policy(&acme(), &Policy::default(), at(5)).await.unwrap().version, 2);
         assert_eq!(store.policy_version(org, 1).await.unwrap().unwrap().policy, policy);
-        assert_eq!(store.put_catalog("support", b"{}".to_vec(), "test", at(5)).await.unwrap(), 1);
-        assert_eq!(store.put_catalog("support", b"[]".to_vec(), "test", at(5)).await.unwrap(), 2);
+        assert_eq!(store.put_catalog(&acme(), "support", b"{}".to_vec(), at(5)).await.unwrap(), 1);
+        assert_eq!(store.put_catalog(&acme(), "support", b"[]".to_vec(), at(5)).await.unwrap(), 2);
         assert_eq!(store.catalog("support").await.unwrap().unwrap().document, b"[]");
         store.set_setting("x", "1").await.unwrap();
         store.set_setting("x", "2").await.unwrap();
@@ -237,8 +242,8 @@ async fn keys_of_the_collector_rotate_with_notice() {
         let other = Keys::open(store.clone(), None, at(0)).await.unwrap();
         assert_eq!(keys.trust(), other.trust());
         let (old, pinned) = (keys.signing_key().public(), keys.pinned().unwrap());
-        assert_eq!(keys.rotate(SIGN, at(48), at(1)).await.unwrap(), 2);
-        assert_eq!(keys.rotate(CA, at(48), at(1)).await.unwrap(), 3);
+        assert_eq!(keys.rotate(&acme(), SIGN, at(48), at(1)).await.unwrap(), 2);
+        assert_eq!(keys.rotate(&acme(), CA, at(48), at(1)).await.unwrap(), 3);
         assert_eq!(keys.signing_key().public(), old, "only announced so far");
         let told = keys.trust_newer_than(Some(1)).unwrap();
         assert_eq!((told.version, told.keys.len(), told.ca_pem.len()), (3, 2, 2));

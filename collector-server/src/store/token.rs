@@ -5,9 +5,12 @@ use serde::Serialize;
 use tenken_shared::ids::{Digest, HostId, KeyId};
 use tenken_shared::jws::PublicKey;
 
+use super::audit::Entry;
 use super::db::params;
 use super::host::{self, Host, HostRef, HostState, NewHost};
 use super::{Result, Row, Store, StoreError, Tx, due, report};
+use crate::audit::Action;
+use crate::user::Actor;
 
 /// An enrolment token as kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -146,16 +149,17 @@ fn must_get(tx: &mut (dyn Tx + '_), at: HostRef) -> Result<Host> {
 }
 
 impl Store {
-    /// Keeps a new token.
-    pub async fn add_token(&self, token: Token, secret_hash: Digest) -> Result<()> {
-        self.write(move |tx| {
+    /// Keeps a new token of the actor's organisation.
+    pub async fn add_token(&self, actor: &Actor, token: Token, secret_hash: Digest) -> Result<()> {
+        let by = actor.name.clone();
+        self.change(actor, move |tx, org| {
             let class = if token.ephemeral { "ephemeral" } else { "standard" };
             tx.execute(
                 "insert into enrol_token (org_id, token_id, secret_hash, label, group_name, class, address_range, \
                  created_at, created_by, expires_at, max_uses, uses) \
                  values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 0)",
                 params![
-                    token.org,
+                    org,
                     &token.id,
                     &secret_hash,
                     &token.label,
@@ -163,12 +167,13 @@ impl Store {
                     class,
                     &token.address_range,
                     token.created_at,
-                    &token.created_by,
+                    &by,
                     token.expires_at,
                     token.max_uses
                 ],
             )?;
-            Ok(())
+            let entry = Entry::new(Action::TokenCreate, &token.id);
+            Ok(((), entry.detail(format_args!("{} uses {}", token.label, token.max_uses))))
         })
         .await
     }
@@ -185,14 +190,17 @@ impl Store {
     }
 
     /// Takes a token back.
-    pub async fn revoke_token(&self, org: i64, id: &str, now: Timestamp) -> Result<()> {
+    pub async fn revoke_token(&self, actor: &Actor, id: &str, now: Timestamp) -> Result<()> {
         let id = id.to_owned();
-        self.write(move |tx| {
+        self.change(actor, move |tx, org| {
             let changed = tx.execute(
                 "update enrol_token set revoked_at = ?3 where org_id = ?1 and token_id = ?2 and revoked_at is null",
                 params![org, &id, now],
             )?;
-            if changed == 0 { Err(StoreError::NotFound(format!("open token {id}"))) } else { Ok(()) }
+            if changed == 0 {
+                return Err(StoreError::NotFound(format!("open token {id}")));
+            }
+            Ok(((), Entry::new(Action::TokenRevoke, &id)))
         })
         .await
     }

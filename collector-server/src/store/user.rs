@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use tenken_shared::ids::OrgId;
 
-use super::audit::{org_number, record};
+use super::audit::{Entry, org_number, record};
 use super::db::params;
 use super::{Result, Row, Store, StoreError, Tx};
-use crate::user::{Actor, ApiTokenRow, Role, SESSION_IDLE, UserRow};
+use crate::audit::Action;
+use crate::user::{Actor, ApiTokenRow, Role, SESSION_IDLE, USER_ACTOR, UserRow};
 
 /// What a valid session or token stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,21 @@ pub struct Held {
     pub actor: Actor,
     /// User name, for sessions.
     pub user: Option<String>,
+    /// In how many organisations the user has a role.
+    pub orgs: i64,
+}
+
+/// One organisation of a user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// Its id.
+    pub org: OrgId,
+    /// Its name; may be empty.
+    pub name: String,
+    /// Role there.
+    pub role: Role,
+    /// Whether the user's last session was there.
+    pub last: bool,
 }
 
 /// A token to be made.
@@ -49,9 +65,8 @@ impl Store {
 
     /// Adds a user, or gives an existing one a role in this organisation.
     pub async fn add_user(&self, actor: &Actor, name: &str, role: Role) -> Result<()> {
-        let (actor, name) = (actor.clone(), name.to_owned());
-        self.write(move |tx| {
-            let org = org_number(tx, &actor.org)?;
+        let name = name.to_owned();
+        self.change(actor, move |tx, org| {
             tx.execute(
                 "insert into app_user (user_name, created_at) values (?1, ?2) on conflict (user_name) do nothing",
                 params![&name, Timestamp::now()],
@@ -64,7 +79,7 @@ impl Store {
             if put == 0 {
                 return Err(StoreError::Conflict(format!("user {name}")));
             }
-            record(tx, org, &actor.name, "user.add", &name, role.as_str())
+            Ok(((), Entry::new(Action::UserAdd, &name).detail(role.as_str())))
         })
         .await
     }
@@ -95,28 +110,64 @@ impl Store {
         .await
     }
 
-    /// Refuses (or again allows) a user's log-in; open sessions end. Only for users of this organisation.
-    pub async fn disable_user(&self, actor: &Actor, name: &str, disabled: bool) -> Result<()> {
-        let (actor, name) = (actor.clone(), name.to_owned());
-        self.write(move |tx| {
-            let org = org_number(tx, &actor.org)?;
+    /// Gives a user of this organisation another role in it; open sessions there go on with the new one.
+    /// The last administrator stays one.
+    pub async fn set_role(&self, actor: &Actor, name: &str, role: Role) -> Result<()> {
+        let name = name.to_owned();
+        self.change(actor, move |tx, org| {
             member(tx, org, &name)?;
+            if role != Role::Admin {
+                other_admin(tx, org, &name)?;
+            }
+            tx.execute(
+                "update user_role set role = ?3 where org_id = ?1 and user_name = ?2",
+                params![org, &name, role.as_str()],
+            )?;
+            Ok(((), Entry::new(Action::UserRole, &name).detail(role.as_str())))
+        })
+        .await
+    }
+
+    /// Takes a user's role in this organisation away; open sessions there end. The last administrator
+    /// stays.
+    pub async fn remove_user(&self, actor: &Actor, name: &str) -> Result<()> {
+        let name = name.to_owned();
+        self.change(actor, move |tx, org| {
+            member(tx, org, &name)?;
+            other_admin(tx, org, &name)?;
+            for table in ["user_role", "session"] {
+                tx.execute(
+                    &format!("delete from {table} where org_id = ?1 and user_name = ?2"),
+                    params![org, &name],
+                )?;
+            }
+            Ok(((), Entry::new(Action::UserRemove, &name)))
+        })
+        .await
+    }
+
+    /// Refuses (or again allows) a user's log-in; open sessions end. Only for users that are the actor's
+    /// to rule.
+    pub async fn disable_user(&self, actor: &Actor, name: &str, disabled: bool) -> Result<()> {
+        let (by, name) = (actor.clone(), name.to_owned());
+        self.change(actor, move |tx, org| {
+            ruled(tx, &by, org, &name)?;
             let at = disabled.then(Timestamp::now);
             tx.execute("update app_user set disabled_at = ?2 where user_name = ?1", params![&name, at])?;
             tx.execute("delete from session where user_name = ?1", params![&name])?;
-            record(tx, org, &actor.name, if disabled { "user.disable" } else { "user.enable" }, &name, "")
+            let action = if disabled { Action::UserDisable } else { Action::UserEnable };
+            Ok(((), Entry::new(action, &name)))
         })
         .await
     }
 
     /// Sets a password; open sessions of the user end.
     pub async fn set_password(&self, actor: &Actor, name: &str, phc: &str) -> Result<()> {
-        let (actor, name, phc) = (actor.clone(), name.to_owned(), phc.to_owned());
-        self.write(move |tx| {
-            let org = org_number(tx, &actor.org)?;
-            member(tx, org, &name)?;
+        let (by, name, phc) = (actor.clone(), name.to_owned(), phc.to_owned());
+        self.change(actor, move |tx, org| {
+            ruled(tx, &by, org, &name)?;
             put_password(tx, &name, &phc)?;
-            record(tx, org, &actor.name, "user.password", &name, "")
+            Ok(((), Entry::new(Action::UserPassword, &name)))
         })
         .await
     }
@@ -135,17 +186,16 @@ impl Store {
         .await
     }
 
-    /// Keeps a one-time link. The user is one of `actor`'s organisation.
+    /// Keeps a one-time link for a user that is the actor's to rule.
     pub async fn add_link(&self, actor: &Actor, name: &str, hash: &str, expires_at: Timestamp) -> Result<()> {
-        let (actor, name, hash) = (actor.clone(), name.to_owned(), hash.to_owned());
-        self.write(move |tx| {
-            let org = org_number(tx, &actor.org)?;
-            member(tx, org, &name)?;
+        let (by, name, hash) = (actor.clone(), name.to_owned(), hash.to_owned());
+        self.change(actor, move |tx, org| {
+            ruled(tx, &by, org, &name)?;
             tx.execute(
                 "insert into one_time_link (secret_hash, user_name, created_at, expires_at) values (?1, ?2, ?3, ?4)",
                 params![&hash, &name, Timestamp::now(), expires_at],
             )?;
-            record(tx, org, &actor.name, "user.link", &name, "")
+            Ok(((), Entry::new(Action::UserLink, &name)))
         })
         .await
     }
@@ -172,7 +222,8 @@ impl Store {
             let orgs =
                 tx.rows("select org_id from user_role where user_name = ?1", params![&name], |r| r.int(0))?;
             for org in orgs {
-                record(tx, org, &format!("user:{name}"), "user.password", &name, "one-time link")?;
+                let entry = Entry::new(Action::UserPassword, &name).detail("one-time link");
+                record(tx, org, &format!("{USER_ACTOR}{name}"), &entry)?;
             }
             Ok(Some(name))
         })
@@ -180,20 +231,29 @@ impl Store {
     }
 
     /// Organisations a user has a role in, by name.
-    pub async fn roles_of(&self, name: &str) -> Result<Vec<(OrgId, Role)>> {
+    pub async fn memberships(&self, name: &str) -> Result<Vec<Membership>> {
         let name = name.to_owned();
         self.read(move |tx| {
             tx.rows(
-                "select o.slug, r.role from user_role r join org o on o.org_id = r.org_id
+                "select o.slug, o.name, r.role, case when u.last_org_id = r.org_id then 1 else 0 end
+                 from user_role r join org o on o.org_id = r.org_id
+                 join app_user u on u.user_name = r.user_name
                  where r.user_name = ?1 order by o.slug",
                 params![&name],
-                |row| Ok((row.parse(0)?, row.parse(1)?)),
+                |row| {
+                    Ok(Membership {
+                        org: row.parse(0)?,
+                        name: row.text(1)?.to_owned(),
+                        role: row.parse(2)?,
+                        last: row.flag(3)?,
+                    })
+                },
             )
         })
         .await
     }
 
-    /// Opens a session in one organisation and notes the log-in.
+    /// Opens a session in one organisation, notes the log-in and remembers where it was.
     pub async fn open_session(
         &self,
         name: &str,
@@ -207,13 +267,43 @@ impl Store {
             let number = org_number(tx, &org)?;
             member(tx, number, &name)?;
             tx.execute("delete from session where expires_at < ?1", params![now])?;
-            tx.execute(
-                "insert into session (secret_hash, org_id, user_name, created_at, last_seen_at, expires_at)
-                 values (?1, ?2, ?3, ?4, ?4, ?5)",
-                params![&hash, number, &name, now, expires_at],
-            )?;
+            put_session(tx, number, &name, &hash, now, expires_at)?;
             tx.execute("update app_user set last_login_at = ?2 where user_name = ?1", params![&name, now])?;
-            record(tx, number, &format!("user:{name}"), "session.open", &name, "")
+            let entry = Entry::new(Action::SessionOpen, &name);
+            record(tx, number, &format!("{USER_ACTOR}{name}"), &entry)
+        })
+        .await
+    }
+
+    /// Goes on in another organisation of the user: a new session takes the place of the old one and ends
+    /// when that would have ended. Both organisations' logs say so.
+    pub async fn switch_session(
+        &self,
+        actor: &Actor,
+        old: &str,
+        to: &OrgId,
+        new: &str,
+        now: Timestamp,
+    ) -> Result<()> {
+        let (old, to, new) = (old.to_owned(), to.clone(), new.to_owned());
+        let user = actor.user_name().map(str::to_owned);
+        let by = actor.name.clone();
+        self.change(actor, move |tx, _| {
+            let gone = || StoreError::NotFound("session".into());
+            let name = user.clone().ok_or_else(gone)?;
+            let target = org_number(tx, &to)?;
+            member(tx, target, &name)?;
+            let ends = tx
+                .one(
+                    "delete from session where secret_hash = ?1 and user_name = ?2 returning expires_at",
+                    params![&old, &name],
+                    |row| row.time(0),
+                )?
+                .ok_or_else(gone)?;
+            put_session(tx, target, &name, &new, now, ends)?;
+            let entry = Entry::new(Action::SessionSwitch, &name).detail(&to);
+            record(tx, target, &by, &entry)?;
+            Ok(((), entry))
         })
         .await
     }
@@ -225,7 +315,8 @@ impl Store {
         let found = self
             .read(move |tx| {
                 tx.one(
-                    "select o.slug, r.role, s.user_name, s.last_seen_at
+                    "select o.slug, r.role, s.user_name, s.last_seen_at,
+                     (select count(*) from user_role m where m.user_name = s.user_name)
                      from session s
                      join org o on o.org_id = s.org_id
                      join user_role r on r.org_id = s.org_id and r.user_name = s.user_name
@@ -247,19 +338,20 @@ impl Store {
         Ok(Some(held))
     }
 
-    /// Ends a session.
-    pub async fn close_session(&self, hash: &str) -> Result<()> {
-        let hash = hash.to_owned();
-        self.write(move |tx| tx.execute("delete from session where secret_hash = ?1", params![&hash]))
-            .await?;
-        Ok(())
+    /// Ends the actor's session.
+    pub async fn close_session(&self, actor: &Actor, hash: &str) -> Result<()> {
+        let (hash, name) = (hash.to_owned(), actor.user_name().unwrap_or(&actor.name).to_owned());
+        self.change(actor, move |tx, org| {
+            tx.execute("delete from session where org_id = ?1 and secret_hash = ?2", params![org, &hash])?;
+            Ok(((), Entry::new(Action::SessionClose, &name)))
+        })
+        .await
     }
 
     /// Makes an API token.
     pub async fn add_api_token(&self, actor: &Actor, token: NewApiToken) -> Result<()> {
-        let actor = actor.clone();
-        self.write(move |tx| {
-            let org = org_number(tx, &actor.org)?;
+        let by = actor.name.clone();
+        self.change(actor, move |tx, org| {
             tx.execute(
                 "insert into api_token (org_id, token_id, secret_hash, name, role, created_at, created_by, expires_at)
                  values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -270,12 +362,12 @@ impl Store {
                     &token.name,
                     token.role.as_str(),
                     Timestamp::now(),
-                    &actor.name,
+                    &by,
                     token.expires_at
                 ],
             )?;
-            let detail = format!("{} {}", token.role.as_str(), token.name);
-            record(tx, org, &actor.name, "api_token.create", &token.id, &detail)
+            let entry = Entry::new(Action::ApiTokenCreate, &token.id);
+            Ok(((), entry.detail(format_args!("{} {}", token.role.as_str(), token.name))))
         })
         .await
     }
@@ -308,9 +400,8 @@ impl Store {
 
     /// Revokes an API token at once.
     pub async fn revoke_api_token(&self, actor: &Actor, id: &str) -> Result<()> {
-        let (actor, id) = (actor.clone(), id.to_owned());
-        self.write(move |tx| {
-            let org = org_number(tx, &actor.org)?;
+        let id = id.to_owned();
+        self.change(actor, move |tx, org| {
             let done = tx.execute(
                 "update api_token set revoked_at = ?3 where org_id = ?1 and token_id = ?2 and revoked_at is null",
                 params![org, &id, Timestamp::now()],
@@ -318,7 +409,7 @@ impl Store {
             if done == 0 {
                 return Err(StoreError::NotFound(format!("API token {id}")));
             }
-            record(tx, org, &actor.name, "api_token.revoke", &id, "")
+            Ok(((), Entry::new(Action::ApiTokenRevoke, &id)))
         })
         .await
     }
@@ -334,9 +425,8 @@ impl Store {
                      where t.secret_hash = ?1 and t.revoked_at is null and (t.expires_at is null or t.expires_at > ?2)",
                     params![&key, now],
                     |row| {
-                        let name = format!("api-token:{}", row.text(2)?);
-                        let actor = Actor { org: row.parse(0)?, role: row.parse(1)?, name };
-                        Ok((Held { actor, user: None }, row.opt_time(3)?, row.int(4)?))
+                        let actor = Actor::api_token(row.parse(0)?, row.parse(1)?, row.text(2)?);
+                        Ok((Held { actor, user: None, orgs: 1 }, row.opt_time(3)?, row.int(4)?))
                     },
                 )
             })
@@ -358,8 +448,55 @@ impl Store {
 
 fn held(row: &Row) -> Result<Held> {
     let user = row.text(2)?.to_owned();
-    let actor = Actor { org: row.parse(0)?, role: row.parse(1)?, name: format!("user:{user}") };
-    Ok(Held { actor, user: Some(user) })
+    let actor = Actor::user(row.parse(0)?, row.parse(1)?, &user);
+    Ok(Held { actor, user: Some(user), orgs: row.int(4)? })
+}
+
+fn put_session(
+    tx: &mut (dyn Tx + '_),
+    org: i64,
+    name: &str,
+    hash: &str,
+    now: Timestamp,
+    expires_at: Timestamp,
+) -> Result<()> {
+    tx.execute(
+        "insert into session (secret_hash, org_id, user_name, created_at, last_seen_at, expires_at)
+         values (?1, ?2, ?3, ?4, ?4, ?5)",
+        params![hash, org, name, now, expires_at],
+    )?;
+    tx.execute("update app_user set last_org_id = ?2 where user_name = ?1", params![name, org])?;
+    Ok(())
+}
+
+/// Refuses to touch the log-in of users that also belong to an organisation where the actor is no
+/// administrator: who sets somebody's password can be that person everywhere.
+fn ruled(tx: &mut (dyn Tx + '_), actor: &Actor, org: i64, name: &str) -> Result<()> {
+    member(tx, org, name)?;
+    if actor.everywhere {
+        return Ok(());
+    }
+    let elsewhere = tx.one(
+        "select 1 from user_role r where r.user_name = ?2 and r.org_id <> ?1 and not exists (
+         select 1 from user_role a where a.org_id = r.org_id and a.user_name = ?3 and a.role = 'admin') limit 1",
+        params![org, name, actor.user_name()],
+        |row| row.int(0),
+    )?;
+    match elsewhere {
+        None => Ok(()),
+        Some(_) => Err(StoreError::Refused(format!("{name} belongs to other organisations too"))),
+    }
+}
+
+/// Refuses to leave an organisation without an administrator who can log in.
+fn other_admin(tx: &mut (dyn Tx + '_), org: i64, name: &str) -> Result<()> {
+    tx.one(
+        "select 1 from user_role r join app_user u on u.user_name = r.user_name
+         where r.org_id = ?1 and r.user_name <> ?2 and r.role = 'admin' and u.disabled_at is null limit 1",
+        params![org, name],
+        |_| Ok(()),
+    )?
+    .ok_or_else(|| StoreError::Refused("an organisation keeps one administrator".into()))
 }
 
 /// Refuses users that have no role in the organisation: nothing crosses.

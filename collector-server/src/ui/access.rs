@@ -62,7 +62,7 @@ pub(super) async fn login(
     let lang = f.lang;
     auth::same_origin(&headers).map_err(|e| PageError(lang, e))?;
     match state.log_in(&form.name, form.password, peer).await {
-        Ok(secret) => started(&secret, local(&form.next)).map_err(|e| PageError(lang, e)),
+        Ok(opened) => started(&opened.secret, local(&form.next)).map_err(|e| PageError(lang, e)),
         Err(error) if matches!(error.code, Code::LoginFailed | Code::RateLimited) => {
             let sentence = error.sentence(lang);
             let page =
@@ -93,7 +93,11 @@ pub(super) async fn logout(
     posted: Posted<Nothing>,
 ) -> Result<Response, PageError> {
     if let Some(session) = &posted.caller.session {
-        state.store.close_session(session).await.map_err(|e| PageError(f.lang, e.into()))?;
+        state
+            .store
+            .close_session(&posted.caller.actor, session)
+            .await
+            .map_err(|e| PageError(f.lang, e.into()))?;
     }
     let mut response = Redirect::to("/login").into_response();
     response.headers_mut().append(header::SET_COOKIE, auth::ended_cookie());
@@ -153,8 +157,7 @@ pub(super) async fn set_password(
     let name = redeemed
         .map_err(|e| page_error(e.into()))?
         .ok_or_else(|| page_error(ApiError::new(Code::LinkExpired)))?;
-    let roles = state.store.roles_of(&name).await.map_err(|e| page_error(e.into()))?;
-    let Some((org, _)) = roles.first() else { return Err(page_error(ApiError::new(Code::Forbidden))) };
-    let session = state.open_session(&name, org, now).await.map_err(page_error)?;
-    started(&session, "/").map_err(page_error)
+    let opened = state.open_session(&name, now).await.map_err(page_error)?;
+    let opened = opened.ok_or_else(|| page_error(ApiError::new(Code::Forbidden)))?;
+    started(&opened.secret, "/").map_err(page_error)
 }

@@ -274,8 +274,5 @@ pub(crate) async fn change(
         _ => return Err(ApiError::new(Code::NotFound)),
     };
     let host = find(state, caller.org, id).await?;
-    let now = Timestamp::now();
-    let changed = state.store.set_host_state(caller.org, &host.id, target, &caller.actor.name, now).await?;
-    state.store.note(&caller.actor, &format!("host.{verb}"), host.id.as_str(), &host.hostname).await?;
-    Ok(changed)
+    Ok(state.store.set_host_state(&caller.actor, &host.id, target, Timestamp::now()).await?)
 }
