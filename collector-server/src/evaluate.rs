@@ -257,7 +257,15 @@ impl Bench<'_> {
             now: self.now,
             host: label,
         };
-        let verdicts = run.iter().map(|c| (c.id, (c.evaluate)(&context))).collect();
+        let silence = self.silence(&host);
+        let verdict = |control: &Control| {
+            let verdict = (control.evaluate)(&context);
+            match silence {
+                Some((heard, silent_from)) => verdict.while_heard(heard, silent_from, self.now),
+                None => verdict,
+            }
+        };
+        let verdicts = run.iter().map(|c| (c.id, verdict(c))).collect();
         let full_at = before.as_ref().filter(|_| !full).map_or(self.now, |b| b.full_at);
         Ok(Some(Judgement {
             due: due.clone(),
@@ -273,6 +281,14 @@ impl Bench<'_> {
         }))
     }
 
+    /// When the host reported last, and from when on it counts as silent; `None` before its first report.
+    fn silence(&self, host: &Host) -> Option<(Timestamp, Timestamp)> {
+        let heard = host.last_report_at?;
+        let days = i64::from(self.policy.policy.freshness.silent_after_days);
+        let span = SignedDuration::from_hours(24 * days) + SignedDuration::from_millis(1);
+        Some((heard, heard.saturating_add(span).unwrap_or(Timestamp::MAX)))
+    }
+
     fn policy_version(&self) -> i64 {
         i64::try_from(self.policy.version).unwrap_or(i64::MAX)
     }
@@ -285,7 +301,9 @@ impl Bench<'_> {
             let (age, _) = Age::of(version.kind.as_str(), confirmed.of(version), freshness, self.now);
             basis.note(version.kind_id, &version.digest, age);
         }
-        let label = format!("{}\n{}\n{}", host.id, host.hostname, host.group.as_deref().unwrap_or_default());
+        let silent = self.silence(host).is_some_and(|(_, from)| self.now >= from);
+        let group = host.group.as_deref().unwrap_or_default();
+        let label = format!("{}\n{}\n{group}\n{silent}", host.id, host.hostname);
         basis.note(Basis::LABEL, &Digest::of(label.as_bytes()), Age::Fresh);
         basis
     }

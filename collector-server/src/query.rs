@@ -18,6 +18,9 @@ pub const DEFAULT_PAGE: u32 = 50;
 /// Rows of one export at most.
 pub const MAX_EXPORT: u32 = 100_000;
 
+/// Outcome to filter by: something passes, nothing fails, nothing is unknown.
+pub const CLEAR: &str = "clear";
+
 /// One page of a list.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Page<T> {
@@ -59,7 +62,8 @@ pub struct HostFilter {
     pub os: Option<String>,
     /// Group name.
     pub group: Option<String>,
-    /// Hosts with a finding of this outcome: `pass`, `fail`, `unknown`, `not_applicable`.
+    /// Hosts with a finding of this outcome: `pass`, `fail`, `unknown`, `not_applicable`; or `clear` for those
+    /// where something passes and nothing fails or is unknown.
     pub outcome: Option<String>,
     /// Control that `outcome` is about; without it, any.
     pub control: Option<String>,

@@ -162,6 +162,29 @@ pub struct Finding {
 /// Code of the message of what nobody has judged since it stopped being certain.
 pub const NOT_JUDGED: &str = "not_judged";
 
+/// Code of what held when the host reported last, which is too long ago.
+pub const HOST_SILENT: &str = "host_silent";
+
+impl Verdict {
+    /// What it says of a host that reported last at `heard` and counts as silent from `silent_from` on: what
+    /// holds there holds no longer than that.
+    #[must_use]
+    pub fn while_heard(mut self, heard: Timestamp, silent_from: Timestamp, now: Timestamp) -> Self {
+        if !matches!(self.outcome, Outcome::Pass | Outcome::NotApplicable) {
+            return self;
+        }
+        if now < silent_from {
+            self.valid_until = Some(self.valid_until.map_or(silent_from, |until| until.min(silent_from)));
+            return self;
+        }
+        let heard = heard.strftime("%Y-%m-%dT%H:%M:%SZ");
+        self.outcome = Outcome::Unknown;
+        self.message = Message::new(HOST_SILENT).with("last_report", heard);
+        self.valid_until = None;
+        self
+    }
+}
+
 impl Finding {
     /// What it says at `now`. A `pass` or `not_applicable` whose validity has ended, or whose host has been
     /// due for too long (`overdue`), is no longer known to hold, whatever is stored.
@@ -202,6 +225,26 @@ mod tests {
             first_seen: at("2026-11-01T00:00:00Z"),
             last_seen: at("2026-11-01T00:00:00Z"),
             resolved_at: None,
+        }
+    }
+
+    #[test]
+    fn what_holds_holds_no_longer_than_the_host_is_heard() {
+        let (heard, silent_from) = (at("2026-11-01T00:00:00Z"), at("2026-11-15T00:00:00Z"));
+        for (outcome, holds) in [
+            (Outcome::Pass, true),
+            (Outcome::NotApplicable, true),
+            (Outcome::Fail, false),
+            (Outcome::Unknown, false),
+        ] {
+            let verdict = |until| finding(outcome, until).verdict;
+            let capped = verdict(None).while_heard(heard, silent_from, at("2026-11-14T23:59:59Z"));
+            assert_eq!((capped.outcome, capped.valid_until), (outcome, holds.then_some(silent_from)));
+            let sooner = verdict(Some("2026-11-03T00:00:00Z")).while_heard(heard, silent_from, heard);
+            assert_eq!(sooner.valid_until, Some(at("2026-11-03T00:00:00Z")));
+            let silent = verdict(Some("2026-12-01T00:00:00Z")).while_heard(heard, silent_from, silent_from);
+            assert_eq!(silent.outcome, if holds { Outcome::Unknown } else { outcome });
+            assert_eq!(silent.message.code == HOST_SILENT, holds);
         }
     }
 

@@ -174,3 +174,15 @@ fn the_visible_top_level_is_fixed() {
     let allowed = ["Cargo.lock", "Cargo.toml", "README.md", "agent", "collector-server", "shared", "tests"];
     assert!(top.iter().all(|n| allowed.contains(&n.as_str())), "{top:?}");
 }
+
+#[test]
+fn every_member_of_a_fact_has_words_in_both_languages() {
+    let mut missing = std::collections::BTreeSet::new();
+    for (file, _, line) in code_lines("shared/src/fact") {
+        let member = line.strip_prefix("    pub ").and_then(|rest| rest.split_once(": "));
+        let own = file.ends_with("mod.rs") || file.ends_with("word.rs");
+        missing.extend(member.filter(|_| !own).map(|(name, _)| name.to_owned()));
+    }
+    missing.retain(|name| tenken_shared::fact::word::of(name).is_none());
+    assert!(missing.is_empty(), "add words for these to shared/src/fact/word.rs: {missing:?}");
+}

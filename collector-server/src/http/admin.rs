@@ -12,11 +12,13 @@ use axum::{Json, Router};
 use jiff::{SignedDuration, Timestamp};
 use tenken_shared::ids::OrgId;
 use tenken_shared::redact::Secret;
+use tenken_shared::text::Lang;
 use utoipa::OpenApi;
 
 use super::auth::{AdminState, Caller, new_api_token};
 use super::error::{ApiError, Code};
 use super::query_api as api;
+use crate::answer::AnswerError;
 use crate::enrol::{TokenError, TokenSpec, URL_SETTING, create_token};
 use crate::store::Store;
 use crate::store::token::Token;
@@ -61,6 +63,10 @@ fn api_routes() -> Router<AdminState> {
         .route("/sql", post(api::sql))
         .route("/tokens", get(api::tokens).post(api::create_token))
         .route("/tokens/{id}", delete(api::revoke_token))
+        .route("/exceptions", get(api::exceptions).post(api::add_exception))
+        .route("/exceptions/{id}", delete(api::end_exception))
+        .route("/attestations", get(api::attestations).post(api::add_attestation))
+        .route("/attestations/{id}", delete(api::end_attestation))
         .route("/users", get(api::users))
         .route("/api-tokens", get(api::api_tokens).post(api::create_api_token))
         .route("/api-tokens/{id}", delete(api::revoke_api_token))
@@ -94,6 +100,12 @@ fn api_routes() -> Router<AdminState> {
         api::tokens,
         api::create_token,
         api::revoke_token,
+        api::exceptions,
+        api::add_exception,
+        api::end_exception,
+        api::attestations,
+        api::add_attestation,
+        api::end_attestation,
         api::users,
         api::api_tokens,
         api::create_api_token,
@@ -215,6 +227,16 @@ impl From<TokenError> for ApiError {
     }
 }
 
+impl From<AnswerError> for ApiError {
+    fn from(error: AnswerError) -> Self {
+        match error {
+            AnswerError::Store(error) => error.into(),
+            AnswerError::Random(error) => Self::with(Code::Internal, error),
+            AnswerError::Invalid(slip) => Self::with(Code::BadRequest, slip.sentence(Lang::En)),
+        }
+    }
+}
+
 /// Adds a user to the caller's organisation.
 pub async fn add_user(state: &AdminState, caller: &Caller, name: &str, role: Role) -> Result<(), ApiError> {
     caller.need(Role::Admin)?;
@@ -232,10 +254,28 @@ pub async fn disable_user(
     off: bool,
 ) -> Result<(), ApiError> {
     caller.need(Role::Admin)?;
-    if off && caller.user.as_deref() == Some(name) {
-        return Err(ApiError::with(Code::Conflict, name));
+    if off {
+        not_oneself(caller, name)?;
     }
     Ok(state.store.disable_user(&caller.actor, name, off).await?)
+}
+
+/// Gives a user of the caller's organisation another role; nobody changes one's own.
+pub async fn set_role(state: &AdminState, caller: &Caller, name: &str, role: Role) -> Result<(), ApiError> {
+    caller.need(Role::Admin)?;
+    not_oneself(caller, name)?;
+    Ok(state.store.set_role(&caller.actor, name, role).await?)
+}
+
+/// Takes a user out of the caller's organisation; nobody shuts oneself out.
+pub async fn remove_user(state: &AdminState, caller: &Caller, name: &str) -> Result<(), ApiError> {
+    caller.need(Role::Admin)?;
+    not_oneself(caller, name)?;
+    Ok(state.store.remove_user(&caller.actor, name).await?)
+}
+
+fn not_oneself(caller: &Caller, name: &str) -> Result<(), ApiError> {
+    if caller.user.as_deref() == Some(name) { Err(ApiError::with(Code::Conflict, name)) } else { Ok(()) }
 }
 
 /// A one-time link to set a password: the path under the collector's address.

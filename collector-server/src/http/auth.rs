@@ -202,7 +202,8 @@ impl Caller {
         }
     }
 
-    async fn of(parts: &Parts, state: &AdminState) -> Result<Self, ApiError> {
+    /// Who a request comes from. Says nothing of whether it may change anything.
+    pub(crate) async fn of(parts: &Parts, state: &AdminState) -> Result<Self, ApiError> {
         let now = Timestamp::now();
         if let Some(token) = bearer(&parts.headers) {
             let held = state.store.api_token(&user::secret_hash(token), now).await?;

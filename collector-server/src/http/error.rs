@@ -161,6 +161,12 @@ impl ApiError {
         Self::new(code)
     }
 
+    /// Whether the one who asked can mend it by asking otherwise.
+    #[must_use]
+    pub fn is_slip(&self) -> bool {
+        matches!(self.code, Code::BadRequest | Code::Conflict | Code::NotFound | Code::WeakPassword)
+    }
+
     /// The sentence in one language, with the detail.
     #[must_use]
     pub fn sentence(&self, lang: Lang) -> String {

@@ -7,12 +7,14 @@ use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tenken_shared::api::ErrorBody;
+use tenken_shared::criterion::{Attestation, Exception};
 use tenken_shared::ids::HostId;
 use tenken_shared::redact::Secret;
 
 use super::admin;
 use super::auth::{AdminState, Caller};
 use super::error::{ApiError, Code};
+use crate::answer::{self, NewAttestation, NewException};
 use crate::export::{Format, Table};
 use crate::query::{
     ControlCounts, CoverageCounts, HOST_COLUMNS, HostFilter, HostFinding, HostRow, MAX_EXPORT, MAX_PAGE,
@@ -416,6 +418,87 @@ pub(super) async fn revoke_api_token(
 ) -> Result<StatusCode, ApiError> {
     caller.need(Role::Admin)?;
     state.store.revoke_api_token(&caller.actor, &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Exceptions that were not ended, past their deadline or not.
+#[utoipa::path(get, path = "/api/v1/exceptions", responses((status = 200, body = Vec<Exception>)))]
+pub(super) async fn exceptions(
+    State(state): State<AdminState>,
+    caller: Caller,
+) -> Result<Json<Vec<Exception>>, ApiError> {
+    Ok(Json(state.store.exceptions(caller.org).await?))
+}
+
+/// Records an exception. Needs the role operator.
+#[utoipa::path(post, path = "/api/v1/exceptions", request_body = NewException,
+    responses((status = 201, body = Exception), (status = 400, body = ErrorBody), (status = 403, body = ErrorBody)))]
+pub(super) async fn add_exception(
+    State(state): State<AdminState>,
+    caller: Caller,
+    Json(new): Json<NewException>,
+) -> Result<(StatusCode, Json<Exception>), ApiError> {
+    caller.need(Role::Operator)?;
+    let made = answer::add_exception(&state.store, &caller.actor, new, Timestamp::now()).await?;
+    Ok((StatusCode::CREATED, Json(made)))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Why {
+    /// Why it ends.
+    #[serde(default)]
+    reason: String,
+}
+
+/// Ends an exception; it stays on record. Needs the role operator.
+#[utoipa::path(delete, path = "/api/v1/exceptions/{id}", params(("id" = String, Path), Why),
+    responses((status = 204), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn end_exception(
+    State(state): State<AdminState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(why): Query<Why>,
+) -> Result<StatusCode, ApiError> {
+    caller.need(Role::Operator)?;
+    state.store.remove_exception(&caller.actor, &id, why.reason.trim(), Timestamp::now()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Attestations that were not withdrawn, oldest first; the newest of a criterion counts.
+#[utoipa::path(get, path = "/api/v1/attestations", responses((status = 200, body = Vec<Attestation>)))]
+pub(super) async fn attestations(
+    State(state): State<AdminState>,
+    caller: Caller,
+) -> Result<Json<Vec<Attestation>>, ApiError> {
+    Ok(Json(state.store.attestations(caller.org).await?))
+}
+
+/// Records an attestation. Needs the role operator.
+#[utoipa::path(post, path = "/api/v1/attestations", request_body = NewAttestation,
+    responses((status = 201, body = Attestation), (status = 400, body = ErrorBody), (status = 403, body = ErrorBody)))]
+pub(super) async fn add_attestation(
+    State(state): State<AdminState>,
+    caller: Caller,
+    Json(new): Json<NewAttestation>,
+) -> Result<(StatusCode, Json<Attestation>), ApiError> {
+    caller.need(Role::Operator)?;
+    let made = answer::add_attestation(&state.store, &caller.actor, new, Timestamp::now()).await?;
+    Ok((StatusCode::CREATED, Json(made)))
+}
+
+/// Withdraws an attestation and those it had replaced; they stay on record. Needs the role operator and a
+/// reason.
+#[utoipa::path(delete, path = "/api/v1/attestations/{id}", params(("id" = String, Path), Why),
+    responses((status = 204), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
+pub(super) async fn end_attestation(
+    State(state): State<AdminState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(why): Query<Why>,
+) -> Result<StatusCode, ApiError> {
+    caller.need(Role::Operator)?;
+    state.store.end_attestation(&caller.actor, &id, why.reason.trim(), Timestamp::now()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

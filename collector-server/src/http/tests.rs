@@ -185,6 +185,10 @@ const PAGES: &[&str] = &[
     "/tokens",
     "/users",
     "/audit",
+    "/exceptions",
+    "/exceptions?target=alpha-host&control=network.firewall_active",
+    "/attestations?criterion=4-3-4-3",
+    "/organisations",
 ];
 const READS: &[&str] = &[
     "/api/v1/me",
@@ -203,6 +207,8 @@ const READS: &[&str] = &[
     "/api/v1/api-tokens",
     "/api/v1/audit",
     "/api/v1/tokens",
+    "/api/v1/exceptions",
+    "/api/v1/attestations",
     "/api/v1/software/hosts?name=x",
 ];
 
@@ -342,6 +348,210 @@ async fn a_change_over_a_cookie_needs_the_sessions_own_proof_from_the_same_site(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_goes_wrong_is_a_page_with_the_menu_and_an_ended_session_leads_to_the_log_in_and_back() {
+    for site in Site::all().await {
+        let session = site.user(0, "admin", Role::Admin).await;
+        let wrong_proof = site.form("/hosts/alpha-host/retire", &session, &[("csrf", "x")]).await;
+        let nowhere = site.page("/nowhere", &session, "ja").await;
+        let bad_query = site.page("/hosts?desc=perhaps", &session, "ja").await;
+        let missing = site.page("/hosts/h-none", &session, "ja").await;
+        let reloaded = site.page("/hosts/alpha-host/retire", &session, "ja").await;
+        for (answer, status) in [
+            (wrong_proof, StatusCode::FORBIDDEN),
+            (nowhere, StatusCode::NOT_FOUND),
+            (bad_query, StatusCode::BAD_REQUEST),
+            (missing, StatusCode::NOT_FOUND),
+            (reloaded, StatusCode::METHOD_NOT_ALLOWED),
+        ] {
+            assert_eq!(answer.status, status, "{}", answer.body);
+            assert!(answer.header("content-type").starts_with("text/html"), "{status}");
+            assert!(answer.body.contains("<nav") && answer.body.contains("role=\"alert\""), "{status}");
+        }
+        assert!(!site.page("/nowhere", "", "ja").await.body.contains("<nav"));
+
+        let proof = csrf_proof(&session);
+        site.form("/logout", &session, &[("csrf", &proof)]).await;
+        for (form, page) in [("/hosts/alpha-host/retire", "%2Fhosts%2Falpha-host"), ("/users", "%2Fusers")] {
+            let answer = site.form(form, &session, &[("csrf", &proof)]).await;
+            assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.body);
+            assert_eq!(answer.header("location"), format!("/login?ended=true&next={page}"));
+            assert!(
+                site.page(answer.header("location"), "", "en").await.body.contains("nothing was changed")
+            );
+        }
+        let log = site.fixture.store.audit_log(&site.orgs[0], None, 100).await.unwrap();
+        assert!(log.iter().all(|entry| entry.action != "host.retire"));
+        assert!(log.iter().any(|entry| entry.action == "session.close"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_several_organisations_chooses_and_returns_to_the_last() {
+    for site in Site::all().await {
+        let store = &site.fixture.store;
+        store.add_user(&site.actor(0), "vendor", Role::Auditor).await.unwrap();
+        store.add_user(&site.actor(1), "vendor", Role::Operator).await.unwrap();
+        let password = Secret::new(PASSWORD.to_owned());
+        admin::set_password(store, &site.actor(0), "vendor", password).await.unwrap();
+        let fields = [("name", "vendor"), ("password", PASSWORD), ("next", "/hosts")];
+        let first = site.form("/login", "", &fields).await;
+        assert_eq!(first.header("location"), "/organisations", "never chosen: asked");
+        let session = cookie_of(&first);
+        let page = site.page("/organisations", &session, "ja").await.body;
+        assert!(page.contains("alpha") && page.contains("beta"));
+        assert!(site.page("/hosts", &session, "ja").await.body.contains("alpha-host"));
+
+        let proof = csrf_proof(&session);
+        let go = |org: &'static str| [("csrf", proof.clone()), ("org", org.to_owned())];
+        let foreign = go("gamma");
+        let foreign: Vec<(&str, &str)> = foreign.iter().map(|(k, v)| (*k, v.as_str())).collect();
+        assert_eq!(site.form("/organisations", &session, &foreign).await.status, StatusCode::NOT_FOUND);
+        let beta = go("beta");
+        let beta: Vec<(&str, &str)> = beta.iter().map(|(k, v)| (*k, v.as_str())).collect();
+        let switched = site.form("/organisations", &session, &beta).await;
+        assert_eq!(switched.status, StatusCode::SEE_OTHER, "{}", switched.body);
+        let there = cookie_of(&switched);
+        let hosts = site.page("/hosts", &there, "ja").await.body;
+        assert!(hosts.contains("beta-host") && !hosts.contains("alpha-host"));
+        assert_eq!(site.page("/tokens", &there, "ja").await.status, StatusCode::OK, "an operator there");
+        assert_eq!(
+            site.page("/hosts", &session, "ja").await.status,
+            StatusCode::SEE_OTHER,
+            "the old one ended"
+        );
+
+        let again = site.form("/login", "", &fields).await;
+        assert_eq!(again.header("location"), "/hosts");
+        assert!(site.page("/hosts", &cookie_of(&again), "ja").await.body.contains("beta-host"));
+    }
+}
+
+fn cookie_of(answer: &Answer) -> String {
+    let cookie = answer.header("set-cookie").split(';').next().unwrap_or_default();
+    cookie.split_once('=').unwrap_or_else(|| panic!("no cookie: {}", answer.body)).1.to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exceptions_and_attestations_are_recorded_and_ended_in_the_console() {
+    for site in Site::all().await {
+        site.fill(1, Timestamp::now()).await;
+        let session = site.user(0, "tanaka", Role::Operator).await;
+        let proof = csrf_proof(&session);
+        let exception = |deadline: &'static str| {
+            [
+                ("csrf", proof.clone()),
+                ("target", "ALPHA-HOST".into()),
+                ("control", "network.firewall_active".into()),
+                ("mitigation", "isolate".into()),
+                ("owner", "tanaka".into()),
+                ("deadline", deadline.to_owned()),
+                ("reason", "a router filters".into()),
+            ]
+        };
+        let send = async |path: &str, fields: &[(&str, String)]| {
+            let fields: Vec<(&str, &str)> = fields.iter().map(|(k, v)| (*k, v.as_str())).collect();
+            site.form(path, &session, &fields).await
+        };
+        for (deadline, word) in [("2020-01-31", "過ぎています"), ("31 January", "日付")] {
+            let refused = send("/exceptions", &exception(deadline)).await;
+            assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+            assert!(
+                refused.body.contains(word) && refused.body.contains("a router filters"),
+                "{}",
+                refused.body
+            );
+        }
+        let made = send("/exceptions", &exception("2999-03-31")).await;
+        assert_eq!(made.status, StatusCode::SEE_OTHER, "{}", made.body);
+        let kept = site.fixture.store.exceptions(1).await.unwrap();
+        assert_eq!((kept[0].target.as_str(), kept[0].created_by.as_str()), ("alpha-host", "user:tanaka"));
+        let title = tenken_shared::control::find("network.firewall_active").unwrap().title;
+        for (lang, word) in [("ja", title.ja), ("en", title.en)] {
+            for path in ["/exceptions", "/criteria/4-5-1-8"] {
+                let page = site.page(path, &session, lang).await.body;
+                assert!(page.contains(word) && page.contains("a router filters"), "{path} {lang}");
+            }
+        }
+        let end = format!("/exceptions/{}/end", kept[0].id);
+        let why = [("csrf", proof.clone()), ("reason", "the firewall is on again".into())];
+        assert_eq!(send(&end, &why).await.status, StatusCode::SEE_OTHER);
+        assert!(site.fixture.store.exceptions(1).await.unwrap().is_empty());
+        assert!(site.page("/exceptions", &session, "ja").await.body.contains("the firewall is on again"));
+
+        for (holds, state) in [("yes", "attested"), ("no", "not_met")] {
+            let attestation = [
+                ("csrf", proof.clone()),
+                ("criterion", "4-3-4-3".into()),
+                ("holds", holds.into()),
+                ("by", "Sato".into()),
+                ("statement", "restore procedure, version 3".into()),
+                ("document", "share/restore.pdf".into()),
+                ("next_review", "2999-03-31".into()),
+            ];
+            let made = send("/attestations", &attestation).await;
+            assert_eq!(made.status, StatusCode::SEE_OTHER, "{}", made.body);
+            assert_eq!(state_of(&site, "4-3-4-3").await, state);
+        }
+        let newest = site.fixture.store.attestations(1).await.unwrap().pop().unwrap();
+        let path = format!("/attestations/{}/end", newest.id);
+        let empty = [("csrf", proof.clone()), ("reason", " ".into())];
+        assert!(send(&path, &empty).await.status.is_client_error(), "a reason is needed");
+        let why = [("csrf", proof.clone()), ("reason", "the procedure was never tried".into())];
+        assert_eq!(send(&path, &why).await.status, StatusCode::SEE_OTHER);
+        let recorded = site.fixture.store.criteria(1, Timestamp::now()).await.unwrap();
+        let recorded = recorded.iter().find(|c| c.criterion == "4-3-4-3").unwrap().attestation.as_ref();
+        assert!(!recorded.unwrap().recorded, "the one it replaced does not come back");
+        assert!(
+            site.page("/attestations", &session, "en").await.body.contains("the procedure was never tried")
+        );
+        let log = site.page("/audit", &session, "en").await.body;
+        for title in
+            ["Exception recorded", "Exception ended", "Attestation recorded", "Attestation withdrawn"]
+        {
+            assert!(log.contains(title), "{title}");
+        }
+        let auditor = site.user(0, "auditor", Role::Auditor).await;
+        let page = site.page("/attestations", &auditor, "ja").await.body;
+        assert!(!page.contains("action=\"/attestations"), "who only reads gets no form");
+        let own = csrf_proof(&auditor);
+        let refused = site.form("/attestations", &auditor, &[("csrf", &own), ("criterion", "4-3-4-3")]).await;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN);
+    }
+}
+
+async fn state_of(site: &Site, criterion: &str) -> String {
+    let all = site.fixture.store.criteria(1, Timestamp::now()).await.unwrap();
+    all.iter().find(|c| c.criterion == criterion).unwrap().state.as_str().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn programs_record_and_end_exceptions_and_attestations_too() {
+    for site in Site::all().await {
+        let operator = site.token(0, Role::Operator).await;
+        let auditor = site.token(0, Role::Auditor).await;
+        let exception = json!({"target": "alpha-host", "control": "network.firewall_active", "reason": "r",
+            "mitigation": "isolate", "owner": "o", "deadline": "2999-03-31"});
+        let attestation = json!({"criterion": "4-3-4-3", "holds": true, "by": "b", "statement": "s",
+            "next_review": "2999-03-31"});
+        for (path, new) in [("/api/v1/exceptions", exception), ("/api/v1/attestations", attestation)] {
+            let refused = site.api("POST", path, &auditor, Some(new.clone())).await;
+            assert_eq!(refused.status, StatusCode::FORBIDDEN);
+            let slip = site.api("POST", path, &operator, Some(json!({"reason": "r"}))).await;
+            assert_eq!(slip.json()["code"], "bad_request");
+            let made = site.api("POST", path, &operator, Some(new)).await;
+            assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+            let id = made.json()["id"].as_str().unwrap().to_owned();
+            assert_eq!(site.api("GET", path, &auditor, None).await.json()[0]["id"], id.as_str());
+            let end = format!("{path}/{id}?reason=mended");
+            assert_eq!(site.api("DELETE", &end, &auditor, None).await.status, StatusCode::FORBIDDEN);
+            assert_eq!(site.api("DELETE", &end, &operator, None).await.status, StatusCode::NO_CONTENT);
+            assert_eq!(site.api("DELETE", &end, &operator, None).await.status, StatusCode::NOT_FOUND);
+            assert_eq!(site.api("GET", path, &auditor, None).await.json(), json!([]));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_first_link_sets_a_password_once() {
     for site in Site::all().await {
         let store = &site.fixture.store;
@@ -396,6 +606,8 @@ async fn what_hosts_say_reaches_people_harmlessly() {
         assert!(!page.contains("<script>") && page.contains("&#60;script&#62;"), "{page}");
         assert!(!page.contains('\u{202e}') && page.contains("\\u{202e}"));
         assert!(page.contains("quantum") && page.contains("q0"), "a kind of a newer agent is shown");
+        assert!(page.contains("kept, not judged"));
+        assert!(site.page("/hosts/alpha-host", &session, "ja").await.body.contains("判定の対象外"));
         assert!(page.contains("s-denied") && page.contains("permission_denied"), "a denied fact says so");
         assert!(page.contains("s-partial"));
         let token = site.token(0, Role::Auditor).await;
@@ -501,8 +713,20 @@ async fn an_enrolment_token_is_shown_once_with_the_command_to_run() {
             [("csrf", proof.as_str()), ("label", "office"), ("uses", "3"), ("hours", "24"), ("group", "")];
         let made = site.form("/tokens", &session, &fields).await;
         assert_eq!(made.status, StatusCode::OK, "{}", made.body);
-        let command = made.body.split("<pre>").nth(1).unwrap().split("</pre>").next().unwrap();
-        let text = command.strip_prefix("sudo tenken-agent enrol ").unwrap();
+        let commands: Vec<&str> =
+            made.body.split("<pre>").skip(1).map(|part| part.split("</pre>").next().unwrap()).collect();
+        let text = commands.iter().find_map(|c| c.strip_prefix("sudo tenken-agent enrol ")).unwrap();
+        for line in [
+            format!("msiexec /i tenken-agent.msi ENROLTOKEN={text} /qn"),
+            format!("tenken-agent.exe enrol {text}"),
+            "tenken-agent.exe service install".into(),
+        ] {
+            assert!(commands.contains(&line.as_str()), "{line}: {commands:?}");
+        }
+        let slip = [("csrf", proof.as_str()), ("label", "laptops"), ("uses", "many"), ("hours", "24")];
+        let refused = site.form("/tokens", &session, &slip).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(refused.body.contains("laptops") && refused.body.contains("role=\"alert\""));
         let token = tenken_shared::api::EnrolToken::from_text(text).unwrap();
         assert_eq!(token.urls, ["https://collector.test:8443"]);
         let listed = site.page("/tokens", &session, "en").await.body;

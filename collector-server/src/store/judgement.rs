@@ -49,7 +49,7 @@ pub struct Kept {
 }
 
 /// What a judgement rests on: for each kind by its number the beginning of its digest and its age, and
-/// under [`Basis::LABEL`] how the policy may name the host. What is the same in two of them did not change
+/// under [`Basis::LABEL`] how the policy may name the host and whether it is silent. What is the same in two of them did not change
 /// for any control.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Basis(pub BTreeMap<i64, [u8; 8]>);

@@ -11,7 +11,7 @@
 pub mod answer;
 pub mod audit;
 #[cfg(test)]
-mod audit_story;
+mod audit_tests;
 pub mod db;
 pub mod due;
 mod error;

@@ -6,7 +6,7 @@ use tenken_shared::finding::Outcome;
 use super::db::{Param, params};
 use super::{Result, Row, Store, Tx, lapse};
 use crate::query::{
-    ControlCounts, CoverageCounts, Cursor, FactCoverage, HostFilter, HostFinding, HostRow, HostSort,
+    CLEAR, ControlCounts, CoverageCounts, Cursor, FactCoverage, HostFilter, HostFinding, HostRow, HostSort,
     OutcomeCounts, Page, SnapshotRow, TitleHost, TitlePage, TitleRow,
 };
 
@@ -93,7 +93,15 @@ fn conditions(org: i64, filter: &HostFilter, silent_before: i64, now: Timestamp)
             place.and(column, Owned::Text(value.to_owned()));
         }
     }
-    if let Some(outcome) = HostFilter::chosen(&filter.outcome) {
+    let outcome = HostFilter::chosen(&filter.outcome);
+    if outcome == Some(CLEAR) {
+        let shown = lapse::outcome(&place.bind(Owned::Int(now.as_millisecond())));
+        let finding = format!(
+            "exists (select 1 from finding f left join due d on d.org_id = f.org_id and d.host_id = f.host_id
+             where f.org_id = h.org_id and f.host_id = h.host_id and {shown}"
+        );
+        place.sql.push_str(&format!(" and {finding} = 'pass') and not {finding} in ('fail', 'unknown'))"));
+    } else if let Some(outcome) = outcome {
         let control = HostFilter::chosen(&filter.control).map(|c| place.bind(Owned::Text(c.to_owned())));
         let by_control = control.map_or_else(String::new, |p| format!("and f.control = {p}"));
         let shown = lapse::outcome(&place.bind(Owned::Int(now.as_millisecond())));

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::Form;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
@@ -10,8 +10,8 @@ use serde::Deserialize;
 use tenken_shared::redact::Secret;
 
 use super::frame::Frame;
-use super::{PageError, Visitor, local, render};
-use crate::http::auth::{self, AdminState, Peer, Posted};
+use super::{Asked, PageError, Sent, Visitor, local, render};
+use crate::http::auth::{self, AdminState, Opened, Peer};
 use crate::http::error::{ApiError, Code};
 use crate::user;
 
@@ -22,6 +22,8 @@ struct LoginPage {
     error: Option<String>,
     name: String,
     next: String,
+    /// A form was sent after the session had ended.
+    ended: bool,
 }
 
 #[derive(Template)]
@@ -36,11 +38,14 @@ struct PasswordPage {
 pub(super) struct Next {
     #[serde(default)]
     next: String,
+    #[serde(default)]
+    ended: bool,
 }
 
 /// GET /login
-pub(super) async fn login_page(Visitor(f): Visitor, Query(query): Query<Next>) -> Response {
-    render(&LoginPage { f, error: None, name: String::new(), next: local(&query.next).to_owned() })
+pub(super) async fn login_page(Visitor(f): Visitor, Asked(asked): Asked<Next>) -> Response {
+    let (next, ended) = (local(&asked.next).to_owned(), asked.ended);
+    render(&LoginPage { f, error: None, name: String::new(), next, ended })
 }
 
 #[derive(Deserialize)]
@@ -59,27 +64,25 @@ pub(super) async fn login(
     headers: HeaderMap,
     Form(form): Form<Login>,
 ) -> Result<Response, PageError> {
-    let lang = f.lang;
-    auth::same_origin(&headers).map_err(|e| PageError(lang, e))?;
+    auth::same_origin(&headers).map_err(|e| f.error(e))?;
     match state.log_in(&form.name, form.password, peer).await {
-        Ok(opened) => started(&opened.secret, local(&form.next)).map_err(|e| PageError(lang, e)),
+        Ok(opened) => started(&opened, local(&form.next)).map_err(|e| f.error(e)),
         Err(error) if matches!(error.code, Code::LoginFailed | Code::RateLimited) => {
-            let sentence = error.sentence(lang);
-            let page =
-                LoginPage { f, error: Some(sentence), name: form.name, next: local(&form.next).to_owned() };
+            let (sentence, next) = (error.sentence(f.lang), local(&form.next).to_owned());
+            let page = LoginPage { f, error: Some(sentence), name: form.name, next, ended: false };
             let mut response = (error.code.status(), render(&page)).into_response();
             if let Some(seconds) = error.retry_after_s {
                 response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
             }
             Ok(response)
         }
-        Err(error) => Err(PageError(lang, error)),
+        Err(error) => Err(f.error(error)),
     }
 }
 
-fn started(secret: &Secret<String>, to: &str) -> Result<Response, ApiError> {
-    let mut response = Redirect::to(to).into_response();
-    response.headers_mut().append(header::SET_COOKIE, auth::session_cookie(secret)?);
+fn started(opened: &Opened, to: &str) -> Result<Response, ApiError> {
+    let mut response = Redirect::to(if opened.ask { "/organisations" } else { to }).into_response();
+    response.headers_mut().append(header::SET_COOKIE, auth::session_cookie(&opened.secret)?);
     Ok(response)
 }
 
@@ -89,15 +92,11 @@ pub(super) struct Nothing {}
 /// POST /logout
 pub(super) async fn logout(
     State(state): State<AdminState>,
-    Visitor(f): Visitor,
-    posted: Posted<Nothing>,
+    sent: Sent<Nothing>,
 ) -> Result<Response, PageError> {
-    if let Some(session) = &posted.caller.session {
-        state
-            .store
-            .close_session(&posted.caller.actor, session)
-            .await
-            .map_err(|e| PageError(f.lang, e.into()))?;
+    let Sent { caller, frame, .. } = sent;
+    if let Some(session) = &caller.session {
+        state.store.close_session(&caller.actor, session).await.map_err(|e| frame.error(e))?;
     }
     let mut response = Redirect::to("/login").into_response();
     response.headers_mut().append(header::SET_COOKIE, auth::ended_cookie());
@@ -110,8 +109,7 @@ pub(super) async fn password_page(
     Visitor(f): Visitor,
     Path(secret): Path<String>,
 ) -> Result<Response, PageError> {
-    let lang = f.lang;
-    let name = link_user(&state, &secret).await.map_err(|e| PageError(lang, e))?;
+    let name = link_user(&state, &secret).await.map_err(|e| f.error(e))?;
     Ok(render(&PasswordPage { f, error: None, name }))
 }
 
@@ -136,7 +134,8 @@ pub(super) async fn set_password(
     Form(form): Form<NewPassword>,
 ) -> Result<Response, PageError> {
     let lang = f.lang;
-    let page_error = |e| PageError(lang, e);
+    let stranger = f.clone();
+    let page_error = |e: ApiError| stranger.error(e);
     auth::same_origin(&headers).map_err(page_error)?;
     state.limit("one-time-link", peer, Timestamp::now()).map_err(page_error)?;
     let name = link_user(&state, &secret).await.map_err(page_error)?;
@@ -159,5 +158,5 @@ pub(super) async fn set_password(
         .ok_or_else(|| page_error(ApiError::new(Code::LinkExpired)))?;
     let opened = state.open_session(&name, now).await.map_err(page_error)?;
     let opened = opened.ok_or_else(|| page_error(ApiError::new(Code::Forbidden)))?;
-    started(&opened.secret, "/").map_err(page_error)
+    started(&opened, "/").map_err(page_error)
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 use tenken_shared::collected::{Reason, Status};
+use tenken_shared::fact::word;
 use tenken_shared::inventory::Held;
 use tenken_shared::text::Lang;
 
@@ -21,6 +22,8 @@ const MAX_CELL: usize = 300;
 pub(super) struct FactView {
     pub(super) kind: String,
     pub(super) title: String,
+    /// A kind of a newer agent: kept, not judged.
+    pub(super) unknown: bool,
     pub(super) status: Status,
     pub(super) source: String,
     pub(super) reason: Option<String>,
@@ -56,6 +59,7 @@ impl FactView {
         Self {
             kind: kind.to_string(),
             title,
+            unknown: kind.known().is_none(),
             status: content.status,
             source: content.source.clone(),
             reason: content.reason.as_ref().map(reason_text),
@@ -63,7 +67,7 @@ impl FactView {
             confirmed_at: held.confirmed_at,
             summary: body.and_then(|b| summary(frame, b)),
             older,
-            tables: body.map(tables).unwrap_or_default(),
+            tables: body.map(|b| in_words(tables(b), frame.lang)).unwrap_or_default(),
             open: false,
         }
     }
@@ -81,6 +85,19 @@ fn summary(frame: &Frame, body: &Value) -> Option<String> {
     let list = body.as_object()?.iter().find(|(name, value)| *name != "sources" && value.is_array())?;
     let count = list.1.as_array()?.len();
     Some(if frame.is_ja() { format!("{count} 件") } else { format!("{count} entries") })
+}
+
+/// Puts words in the place of member names.
+fn in_words(mut tables: Vec<TableView>, lang: Lang) -> Vec<TableView> {
+    let put = |name: &mut String| *name = word::member(name, lang);
+    for table in &mut tables {
+        put(&mut table.title);
+        table.columns.iter_mut().for_each(put);
+        if table.columns.is_empty() {
+            table.rows.iter_mut().filter(|row| row.len() == 2).for_each(|row| put(&mut row[0]));
+        }
+    }
+    tables
 }
 
 fn tables(body: &Value) -> Vec<TableView> {

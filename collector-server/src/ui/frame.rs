@@ -18,6 +18,8 @@ pub(super) struct Frame {
     pub(super) lang: Lang,
     pub(super) user: Option<String>,
     pub(super) org: String,
+    /// Whether there are other organisations to go to.
+    pub(super) several: bool,
     pub(super) role: Option<Role>,
     pub(super) csrf: String,
     /// Path and query of the page, for the language switch.
@@ -31,6 +33,8 @@ const MENU: &[(&str, &str, Text, Role)] = &[
     ("overview", "/", Text::new("概要", "Overview"), Role::Auditor),
     ("hosts", "/hosts", Text::new("機器", "Machines"), Role::Auditor),
     ("software", "/software", Text::new("ソフトウェア", "Software"), Role::Auditor),
+    ("exceptions", "/exceptions", Text::new("例外", "Exceptions"), Role::Auditor),
+    ("attestations", "/attestations", Text::new("自己申告", "Attestations"), Role::Auditor),
     ("snapshots", "/snapshots", Text::new("スナップショット", "Snapshots"), Role::Auditor),
     ("tokens", "/tokens", Text::new("登録トークン", "Enrolment"), Role::Operator),
     ("users", "/users", Text::new("ユーザー", "Users"), Role::Admin),
@@ -44,6 +48,7 @@ impl Frame {
             lang,
             user: None,
             org: String::new(),
+            several: false,
             role: None,
             csrf: String::new(),
             path,
@@ -57,7 +62,8 @@ impl Frame {
         Self {
             lang,
             user: caller.user.clone(),
-            org: caller.actor.org.to_string(),
+            org: caller.org_name.clone(),
+            several: caller.several,
             role: Some(caller.actor.role),
             csrf: caller.csrf.clone().unwrap_or_default(),
             path,

@@ -1,20 +1,20 @@
 //! The list of hosts, and one host with its findings and facts.
 
 use askama::Template;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
 use serde::Deserialize;
 use tenken_shared::control;
-use tenken_shared::fact::FactKind;
+use tenken_shared::fact::{FactKind, word};
 use tenken_shared::finding::{Evidence, Finding, Outcome};
 use tenken_shared::ids::HostId;
 
 use super::fact::FactView;
 use super::frame::Frame;
-use super::{PageError, Viewer, Visitor, render, urlencode};
+use super::{Asked, PageError, Sent, Viewer, render, urlencode};
 use crate::export::plain;
-use crate::http::auth::{AdminState, Posted};
+use crate::http::auth::AdminState;
 use crate::http::error::{ApiError, Code};
 use crate::query::{HostFilter, HostRow, HostSort, Page};
 use crate::store::host::{Host, HostState};
@@ -78,20 +78,38 @@ fn query_of(filter: &HostFilter) -> String {
 pub(super) async fn list(
     State(state): State<AdminState>,
     viewer: Viewer,
-    Query(filter): Query<HostFilter>,
+    Asked(filter): Asked<HostFilter>,
 ) -> Result<Response, PageError> {
     let Viewer { caller, mut frame } = viewer;
     frame.active = "hosts";
     let lang = frame.lang;
-    let wrong = |e: crate::store::StoreError| PageError(lang, e.into());
-    let page = state.store.host_page(caller.org, filter.clone(), Timestamp::now()).await.map_err(wrong)?;
-    let groups = state.store.groups(caller.org).await.map_err(wrong)?;
+    let page = state
+        .store
+        .host_page(caller.org, filter.clone(), Timestamp::now())
+        .await
+        .map_err(|e| frame.error(e))?;
+    let groups = state.store.groups(caller.org).await.map_err(|e| frame.error(e))?;
     let query = query_of(&filter);
     let control = HostFilter::chosen(&filter.control).map(|id| {
         let title = control::find(id).map_or_else(|| id.to_owned(), |c| c.title.get(lang).to_owned());
         (id.to_owned(), title)
     });
     let all = ("", frame.t("すべて", "All"));
+    // Of one control a machine has one outcome; over all controls “passes” would say nothing.
+    let outcomes = match control {
+        Some(_) => vec![
+            all,
+            ("fail", frame.t("不適合", "Fails")),
+            ("unknown", frame.t("不明", "Unknown")),
+            ("pass", frame.t("適合", "Passes")),
+        ],
+        None => vec![
+            all,
+            ("fail", frame.t("不適合の項目がある", "Some item fails")),
+            ("unknown", frame.t("不明の項目がある", "Some item is unknown")),
+            ("clear", frame.t("不適合も不明もない", "Nothing fails or is unknown")),
+        ],
+    };
     Ok(render(&ListPage {
         states: vec![
             all,
@@ -101,12 +119,7 @@ pub(super) async fn list(
             ("revoked", frame.t("失効", "Revoked")),
         ],
         systems: vec![all, ("windows", "Windows"), ("linux", "Linux"), ("macos", "macOS")],
-        outcomes: vec![
-            all,
-            ("fail", frame.t("不適合がある", "Something fails")),
-            ("unknown", frame.t("不明がある", "Something unknown")),
-            ("pass", frame.t("適合がある", "Something passes")),
-        ],
+        outcomes,
         silences: vec![all, ("false", frame.t("報告あり", "Reporting")), ("true", frame.t("途絶", "Silent"))],
         sorts: vec![
             ("name", frame.t("機器名", "Name")),
@@ -132,6 +145,7 @@ struct EvidenceView {
     title: String,
     linked: bool,
     field: String,
+    words: String,
     value: String,
     source: String,
     at: Option<Timestamp>,
@@ -164,8 +178,10 @@ struct HostPage {
 
 fn evidence_view(frame: &Frame, evidence: &Evidence) -> EvidenceView {
     let known = evidence.kind.parse::<FactKind>().ok();
-    let title = known.map_or_else(|| evidence.kind.clone(), |k| k.title().get(frame.lang).to_owned());
+    let own = || word::member(&evidence.kind, frame.lang);
+    let title = known.map_or_else(own, |k| k.title().get(frame.lang).to_owned());
     EvidenceView {
+        words: word::pointer(&evidence.field, frame.lang),
         linked: known.is_some(),
         kind: evidence.kind.clone(),
         title,
@@ -220,13 +236,11 @@ pub(super) async fn one(
 ) -> Result<Response, PageError> {
     let Viewer { caller, mut frame } = viewer;
     frame.active = "hosts";
-    let lang = frame.lang;
-    let wrong = |e: ApiError| PageError(lang, e);
-    let host = find(&state, caller.org, &id).await.map_err(wrong)?;
-    let row = state.store.host_row(caller.org, &id, Timestamp::now()).await.map_err(|e| wrong(e.into()))?;
-    let row = row.ok_or_else(|| wrong(ApiError::new(Code::NotFound)))?;
-    let inventory = state.store.inventory(host.at, None).await.map_err(|e| wrong(e.into()))?;
-    let mut findings = state.store.findings(host.at, Timestamp::now()).await.map_err(|e| wrong(e.into()))?;
+    let host = find(&state, caller.org, &id).await.map_err(|e| frame.error(e))?;
+    let row = state.store.host_row(caller.org, &id, Timestamp::now()).await.map_err(|e| frame.error(e))?;
+    let row = row.ok_or_else(|| frame.error(ApiError::new(Code::NotFound)))?;
+    let inventory = state.store.inventory(host.at, None).await.map_err(|e| frame.error(e))?;
+    let mut findings = state.store.findings(host.at, Timestamp::now()).await.map_err(|e| frame.error(e))?;
     findings.sort_by_key(|f| (order(f.verdict.outcome), f.control.clone()));
     let actions = match host.state {
         HostState::Pending => vec![("confirm", frame.t("管理対象として確認する", "Confirm as ours"))],
@@ -250,13 +264,12 @@ pub(super) struct Nothing {}
 /// POST /hosts/{id}/{verb}
 pub(super) async fn act(
     State(state): State<AdminState>,
-    Visitor(f): Visitor,
     Path((id, verb)): Path<(String, String)>,
-    posted: Posted<Nothing>,
+    sent: Sent<Nothing>,
 ) -> Result<Response, PageError> {
-    let wrong = |e: ApiError| PageError(f.lang, e);
-    posted.caller.need(Role::Operator).map_err(wrong)?;
-    change(&state, &posted.caller, &id, &verb).await.map_err(wrong)?;
+    let Sent { caller, frame, .. } = sent;
+    caller.need(Role::Operator).map_err(|e| frame.error(e))?;
+    change(&state, &caller, &id, &verb).await.map_err(|e| frame.error(e))?;
     Ok(Redirect::to(&format!("/hosts/{id}")).into_response())
 }
 

@@ -4,26 +4,31 @@
 //! that carries the session's proof ([`crate::http::auth::Posted`]).
 
 mod access;
+mod answer;
 mod enrolment;
 mod fact;
 mod frame;
 mod host;
+mod org;
 mod overview;
+mod table;
 mod tables;
+mod users;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use jiff::tz::TimeZone;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tenken_shared::text::Lang;
 
 use self::frame::Frame;
-use crate::http::auth::{AdminState, Caller, LANG_COOKIE, cookie};
+use crate::http::auth::{AdminState, Caller, LANG_COOKIE, Posted, cookie, same_origin};
 use crate::http::error::{ApiError, Code};
 
 /// Every page of the console.
@@ -39,8 +44,13 @@ pub fn routes() -> Router<AdminState> {
         .route("/snapshots", get(tables::snapshots))
         .route("/tokens", get(enrolment::tokens).post(enrolment::create_token))
         .route("/tokens/{id}/revoke", post(enrolment::revoke_token))
-        .route("/users", get(tables::users).post(tables::add_user))
-        .route("/users/{name}/{verb}", post(tables::change_user))
+        .route("/exceptions", get(answer::exceptions).post(answer::add_exception))
+        .route("/exceptions/{id}/end", post(answer::end_exception))
+        .route("/attestations", get(answer::attestations).post(answer::add_attestation))
+        .route("/attestations/{id}/end", post(answer::end_attestation))
+        .route("/users", get(users::list).post(users::add))
+        .route("/users/{name}/{verb}", post(users::change))
+        .route("/organisations", get(org::list).post(org::switch))
         .route("/audit", get(tables::audit))
         .route("/login", get(access::login_page).post(access::login))
         .route("/logout", post(access::logout))
@@ -48,6 +58,7 @@ pub fn routes() -> Router<AdminState> {
         .route("/lang/{tag}", get(switch_language))
         .route("/assets/console.css", get(|| asset("text/css; charset=utf-8", include_str!("console.css"))))
         .route("/assets/icon.svg", get(|| asset("image/svg+xml", include_str!("icon.svg"))))
+        .method_not_allowed_fallback(wrong_method)
 }
 
 async fn asset(kind: &'static str, text: &'static str) -> Response {
@@ -75,22 +86,97 @@ struct Viewer {
     frame: Frame,
 }
 
+impl Viewer {
+    /// Who is logged in; an error in the frame of a stranger where nobody is.
+    async fn of(parts: &Parts, state: &AdminState, path: &str) -> Result<Self, PageError> {
+        let outside = Frame::outside(language(&parts.headers), path.to_owned());
+        let caller = Caller::of(parts, state).await.map_err(|e| outside.error(e))?;
+        if caller.user.is_none() {
+            return Err(outside.error(ApiError::new(Code::Unauthenticated)));
+        }
+        let zone = zone(state, caller.org).await.map_err(|e| outside.error(e))?;
+        Ok(Self { frame: Frame::inside(outside.lang, path.to_owned(), &caller, zone), caller })
+    }
+}
+
 impl FromRequestParts<AdminState> for Viewer {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &AdminState) -> Result<Self, Response> {
-        let lang = language(&parts.headers);
         let path = parts.uri.path_and_query().map_or("/", |p| p.as_str()).to_owned();
-        let to_login = || Redirect::to(&format!("/login?next={}", urlencode(&path))).into_response();
-        let caller = match Caller::from_request_parts(parts, state).await {
-            Ok(caller) if caller.user.is_some() => caller,
-            Ok(_) => return Err(to_login()),
-            Err(error) if error.code == Code::Unauthenticated => return Err(to_login()),
-            Err(error) => return Err(failed(lang, &error)),
-        };
-        let zone = zone(state, caller.org).await.map_err(|error| failed(lang, &error))?;
-        let frame = Frame::inside(lang, path, &caller, zone);
-        Ok(Self { caller, frame })
+        Self::of(parts, state, &path).await.map_err(|error| match error.1.code {
+            Code::Unauthenticated => {
+                Redirect::to(&format!("/login?next={}", urlencode(&path))).into_response()
+            }
+            _ => error.into_response(),
+        })
+    }
+}
+
+/// A form that a logged-in person sent from a page of this console. Whoever is not logged in any more is
+/// sent to the log-in, and from there back to the page.
+struct Sent<T> {
+    caller: Caller,
+    frame: Frame,
+    form: T,
+}
+
+impl<T: DeserializeOwned + Send> FromRequest<AdminState> for Sent<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &AdminState) -> Result<Self, Response> {
+        let (parts, body) = request.into_parts();
+        let path = page_of(parts.uri.path());
+        let viewer = Viewer::of(&parts, state, &path).await;
+        if let Err(error) = same_origin(&parts.headers) {
+            let outside = || Frame::outside(language(&parts.headers), "/".into());
+            let frame = viewer.map_or_else(|_| outside(), |v| v.frame);
+            return Err(frame.error(error).into_response());
+        }
+        let viewer = viewer.map_err(|error| match error.1.code {
+            Code::Unauthenticated => {
+                Redirect::to(&format!("/login?ended=true&next={}", urlencode(&path))).into_response()
+            }
+            _ => error.into_response(),
+        })?;
+        let posted = Posted::from_request(Request::from_parts(parts, body), state).await;
+        let Posted { caller, form } = posted.map_err(|e| viewer.frame.error(e).into_response())?;
+        Ok(Self { caller, frame: viewer.frame, form })
+    }
+}
+
+/// The page on which a form stands that posts to `path`.
+fn page_of(path: &str) -> String {
+    let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty()).collect();
+    match parts[..] {
+        [] | ["logout", ..] => "/".into(),
+        ["hosts", id, ..] => format!("/hosts/{id}"),
+        [first, ..] => format!("/{first}"),
+    }
+}
+
+/// What a page is asked for beside its path. What cannot be read is a page too.
+struct Asked<T>(T);
+
+impl<T: DeserializeOwned> FromRequestParts<AdminState> for Asked<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AdminState) -> Result<Self, Response> {
+        if let Ok(Query(asked)) = Query::<T>::try_from_uri(&parts.uri) {
+            return Ok(Self(asked));
+        }
+        let frame = frame_of(parts, state).await;
+        Err(frame
+            .error(ApiError::with(Code::BadRequest, parts.uri.query().unwrap_or_default()))
+            .into_response())
+    }
+}
+
+/// The frame of whoever asks, logged in or not.
+async fn frame_of(parts: &Parts, state: &AdminState) -> Frame {
+    match Viewer::of(parts, state, "/").await {
+        Ok(viewer) => viewer.frame,
+        Err(PageError(frame, _)) => *frame,
     }
 }
 
@@ -111,12 +197,13 @@ impl<S: Sync> FromRequestParts<S> for Visitor {
     }
 }
 
-/// An error as a page.
-struct PageError(Lang, ApiError);
+/// An error as a page, in the frame of whoever meets it.
+struct PageError(Box<Frame>, ApiError);
 
-impl IntoResponse for PageError {
-    fn into_response(self) -> Response {
-        failed(self.0, &self.1)
+impl Frame {
+    /// An error in this frame.
+    fn error(&self, error: impl Into<ApiError>) -> PageError {
+        PageError(Box::new(self.clone()), error.into())
     }
 }
 
@@ -128,22 +215,31 @@ struct ErrorPage {
     code: &'static str,
 }
 
-fn failed(lang: Lang, error: &ApiError) -> Response {
-    let page = ErrorPage {
-        f: Frame::outside(lang, "/".into()),
-        sentence: error.sentence(lang),
-        code: error.code.as_str(),
-    };
-    let mut response = (error.code.status(), render(&page)).into_response();
-    if let Some(seconds) = error.retry_after_s {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        let Self(frame, error) = self;
+        let page = ErrorPage { sentence: error.sentence(frame.lang), code: error.code.as_str(), f: *frame };
+        let mut response = (error.code.status(), render(&page)).into_response();
+        if let Some(seconds) = error.retry_after_s {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
     }
-    response
 }
 
 /// The page for addresses that do not exist.
-pub async fn not_found(headers: HeaderMap) -> Response {
-    failed(language(&headers), &ApiError::new(Code::NotFound))
+pub async fn not_found(State(state): State<AdminState>, request: Request) -> Response {
+    stray(&state, request, Code::NotFound).await
+}
+
+/// The page for addresses that are there for something else, such as a form's after a reload.
+async fn wrong_method(State(state): State<AdminState>, request: Request) -> Response {
+    stray(&state, request, Code::MethodNotAllowed).await
+}
+
+async fn stray(state: &AdminState, request: Request, code: Code) -> Response {
+    let (parts, _) = request.into_parts();
+    frame_of(&parts, state).await.error(ApiError::new(code)).into_response()
 }
 
 fn render(page: &impl Template) -> Response {
@@ -218,6 +314,19 @@ mod tests {
         assert_eq!(asked("en-US,en;q=0.9,ja;q=0.5"), Lang::En);
         assert_eq!(asked("fr, ja;q=0.5"), Lang::Ja);
         assert_eq!(asked("fr"), Lang::Ja);
+    }
+
+    #[test]
+    fn a_form_belongs_to_the_page_it_stands_on() {
+        for (form, page) in [
+            ("/hosts/h-1/retire", "/hosts/h-1"),
+            ("/users/sato/link", "/users"),
+            ("/tokens", "/tokens"),
+            ("/exceptions/e-1/end", "/exceptions"),
+            ("/logout", "/"),
+        ] {
+            assert_eq!(page_of(form), page);
+        }
     }
 
     #[test]

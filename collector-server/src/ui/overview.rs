@@ -10,10 +10,12 @@ use tenken_shared::finding::Outcome;
 use tenken_shared::text::Text;
 
 use super::frame::Frame;
-use super::{PageError, Viewer, render};
+use super::table::Listing;
+use super::{PageError, Viewer, answer, render};
 use crate::http::auth::AdminState;
 use crate::http::error::{ApiError, Code};
 use crate::query::{ControlCounts, CoverageCounts};
+use crate::user::Role;
 
 /// The four items the product answers first.
 const ITEMS: &[(&str, Text)] = &[
@@ -62,7 +64,7 @@ struct OverviewPage {
     standard: &'static str,
 }
 
-fn summary(frame: &Frame, criterion: &Criterion) -> String {
+pub(super) fn summary(frame: &Frame, criterion: &Criterion) -> String {
     let (own, title) = if frame.is_ja() {
         (&criterion.summary_ja, &criterion.requirement_title_ja)
     } else {
@@ -174,9 +176,7 @@ fn step(frame: &Frame, rule: &Control, outcome: Outcome, hosts: u64) -> Step {
 pub(super) async fn overview(State(state): State<AdminState>, viewer: Viewer) -> Result<Response, PageError> {
     let Viewer { caller, mut frame } = viewer;
     frame.active = "overview";
-    let lang = frame.lang;
-    let wrong = |e: crate::store::StoreError| PageError(lang, e.into());
-    let standing = state.standings.of(&state.store, caller.org).await.map_err(wrong)?;
+    let standing = state.standings.of(&state.store, caller.org).await.map_err(|e| frame.error(e))?;
     Ok(render(&OverviewPage {
         first: first_steps(&frame, &standing.controls),
         groups: groups(&frame, &standing.criteria),
@@ -213,8 +213,11 @@ struct CriterionPage {
     controls: Vec<ControlView>,
     rows: Vec<RowView>,
     truncated: bool,
-    exceptions: Vec<Vec<String>>,
+    list: Listing,
     attested: bool,
+    operator: bool,
+    /// Of when counts and state are.
+    at: Timestamp,
     attestation: Option<Vec<(&'static str, String)>>,
 }
 
@@ -227,10 +230,9 @@ pub(super) async fn criterion(
     let Viewer { caller, mut frame } = viewer;
     frame.active = "overview";
     let lang = frame.lang;
-    let wrong = |e: ApiError| PageError(lang, e);
-    let missing = || wrong(ApiError::new(Code::NotFound));
+    let missing = || frame.error(ApiError::new(Code::NotFound));
     let about = criterion::find(&number).ok_or_else(missing)?;
-    let standing = state.standings.of(&state.store, caller.org).await.map_err(|e| wrong(e.into()))?;
+    let standing = state.standings.of(&state.store, caller.org).await.map_err(|e| frame.error(e))?;
     let result = standing.criteria.iter().find(|r| r.criterion == number).ok_or_else(missing)?;
     let rules: Vec<&Control> = result.controls.iter().filter_map(|id| control::find(id)).collect();
     let findings = if rules.is_empty() {
@@ -241,26 +243,12 @@ pub(super) async fn criterion(
             .store
             .control_findings(caller.org, ids, MAX_ROWS + 1, Timestamp::now())
             .await
-            .map_err(|e| wrong(e.into()))?
+            .map_err(|e| frame.error(e))?
     };
-    let exceptions = state.store.exceptions(caller.org).await.map_err(|e| wrong(e.into()))?;
+    let list = answer::exceptions_of(&state, &frame, caller.org, &result.controls).await?;
     let truncated = findings.len() > MAX_ROWS as usize;
     let rows =
         findings.into_iter().take(MAX_ROWS as usize).map(|finding| row_view(&frame, finding)).collect();
-    let exceptions = exceptions
-        .iter()
-        .filter(|e| result.controls.contains(&e.control))
-        .map(|e| {
-            vec![
-                e.target.clone(),
-                e.control.clone(),
-                e.reason.clone(),
-                e.mitigation.title().get(lang).to_owned(),
-                e.owner.clone(),
-                frame.time(&e.deadline),
-            ]
-        })
-        .collect();
     let attestation = result.attestation.as_ref().and_then(|a| a.newest.as_ref()).map(|a| {
         vec![
             (frame.t("内容", "Statement"), a.statement.clone()),
@@ -286,10 +274,12 @@ pub(super) async fn criterion(
             .collect(),
         attested: result.attestation.is_some(),
         hosts: result.hosts,
+        operator: caller.actor.may(Role::Operator),
+        at: standing.at,
         f: frame,
         rows,
         truncated,
-        exceptions,
+        list,
         attestation,
     }))
 }

@@ -6,6 +6,13 @@ use crate::text::{Lang, Text};
 
 static COMMON: &[(&str, Text)] = &[
     (
+        crate::finding::HOST_SILENT,
+        Text::new(
+            "{last_report}を最後に報告がないため不明です",
+            "Unknown: the host has been silent since {last_report}",
+        ),
+    ),
+    (
         crate::finding::NOT_JUDGED,
         Text::new(
             "{judged_at}を最後に判定されておらず、前回の結果の有効期限が過ぎているため不明です",

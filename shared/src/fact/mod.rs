@@ -21,6 +21,7 @@ pub mod services;
 pub mod software;
 pub mod updates;
 pub mod volumes;
+pub mod word;
 
 use std::fmt;
 use std::str::FromStr;
