@@ -281,6 +281,8 @@ pub struct FactCoverage {
     pub partial: u64,
     /// Not known, for whatever reason.
     pub missing: u64,
+    /// Whole or with gaps, of machines that have been silent for too long.
+    pub silent: u64,
 }
 
 /// One page of titles.

@@ -20,6 +20,7 @@ use super::error::{ApiError, Code};
 use super::query_api as api;
 use crate::answer::AnswerError;
 use crate::enrol::{TokenError, TokenSpec, URL_SETTING, create_token};
+use crate::snapshot::SnapshotError;
 use crate::store::Store;
 use crate::store::token::Token;
 use crate::store::user::NewApiToken;
@@ -233,6 +234,15 @@ impl From<AnswerError> for ApiError {
             AnswerError::Store(error) => error.into(),
             AnswerError::Random(error) => Self::with(Code::Internal, error),
             AnswerError::Invalid(slip) => Self::with(Code::BadRequest, slip.sentence(Lang::En)),
+        }
+    }
+}
+
+impl From<SnapshotError> for ApiError {
+    fn from(error: SnapshotError) -> Self {
+        match error {
+            SnapshotError::Store(error) => error.into(),
+            other => Self::internal(&other),
         }
     }
 }

@@ -519,6 +519,24 @@ async fn exceptions_and_attestations_are_recorded_and_ended_in_the_console() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_freezes_the_state_from_the_console() {
+    for site in Site::all().await {
+        site.fill(1, Timestamp::now()).await;
+        let auditor = site.user(0, "auditor", Role::Auditor).await;
+        let own = csrf_proof(&auditor);
+        assert_eq!(site.form("/snapshots", &auditor, &[("csrf", &own)]).await.status, StatusCode::FORBIDDEN);
+        assert!(!site.page("/snapshots", &auditor, "ja").await.body.contains("action=\"/snapshots\""));
+        let session = site.user(0, "operator", Role::Operator).await;
+        let proof = csrf_proof(&session);
+        let taken = site.form("/snapshots", &session, &[("csrf", &proof)]).await;
+        assert_eq!(taken.status, StatusCode::SEE_OTHER, "{}", taken.body);
+        let all = site.fixture.store.snapshots(1).await.unwrap();
+        assert_eq!((all.len(), all[0].reason.as_str()), (1, "manual"));
+        assert!(site.page("/snapshots", &session, "en").await.body.contains(all[0].id.as_str()));
+    }
+}
+
 async fn state_of(site: &Site, criterion: &str) -> String {
     let all = site.fixture.store.criteria(1, Timestamp::now()).await.unwrap();
     all.iter().find(|c| c.criterion == criterion).unwrap().state.as_str().to_owned()

@@ -545,22 +545,29 @@ impl Store {
     }
 
     /// Of how many confirmed hosts a kind of fact is known now.
-    pub async fn fact_coverage(&self, org: i64, kind: &str) -> Result<FactCoverage> {
+    pub async fn fact_coverage(&self, org: i64, kind: &str, now: Timestamp) -> Result<FactCoverage> {
         let kind = kind.to_owned();
         self.read(move |tx| {
             let mut counts = FactCoverage::default();
+            let silent_before = silent_before(tx, org, now)?;
             let rows = tx.rows(
-                "select coalesce(f.status, 'missing'), count(*) from host h
+                "select coalesce(f.status, 'missing'),
+                 case when coalesce(c.last_report_at, h.enrolled_at) < ?3 then 1 else 0 end, count(*) from host h
+                 left join host_chain c on c.org_id = h.org_id and c.host_id = h.host_id
                  left join host_fact f on f.org_id = h.org_id and f.host_id = h.host_id and f.observed_to is null
                  and f.kind_id = (select kind_id from kind where name = ?2)
-                 where h.org_id = ?1 and h.state = 'confirmed' group by 1",
-                params![org, &kind],
-                |row| Ok((row.text(0)?.to_owned(), u64::try_from(row.int(1)?).unwrap_or_default())),
+                 where h.org_id = ?1 and h.state = 'confirmed' group by 1, 2",
+                params![org, &kind, silent_before],
+                |row| {
+                    let count = u64::try_from(row.int(2)?).unwrap_or_default();
+                    Ok((row.text(0)?.to_owned(), row.flag(1)?, count))
+                },
             )?;
-            for (status, count) in rows {
-                match status.as_str() {
-                    "known" => counts.known += count,
-                    "partial" => counts.partial += count,
+            for (status, silent, count) in rows {
+                match (status.as_str(), silent) {
+                    ("known" | "partial", true) => counts.silent += count,
+                    ("known", false) => counts.known += count,
+                    ("partial", false) => counts.partial += count,
                     _ => counts.missing += count,
                 }
             }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 use tenken_shared::collected::{Reason, Status};
-use tenken_shared::fact::word;
+use tenken_shared::fact::{reason, word};
 use tenken_shared::inventory::Held;
 use tenken_shared::text::Lang;
 
@@ -62,7 +62,7 @@ impl FactView {
             unknown: kind.known().is_none(),
             status: content.status,
             source: content.source.clone(),
-            reason: content.reason.as_ref().map(reason_text),
+            reason: content.reason.as_ref().map(|r| reason_text(r, frame.lang)),
             collected_at: held.record.collected_at,
             confirmed_at: held.confirmed_at,
             summary: body.and_then(|b| summary(frame, b)),
@@ -73,10 +73,12 @@ impl FactView {
     }
 }
 
-fn reason_text(reason: &Reason) -> String {
+fn reason_text(reason: &Reason, lang: Lang) -> String {
+    let words = reason::in_words(&reason.code, lang);
+    let code = if words == reason.code { String::new() } else { format!(" [{}]", reason.code) };
     match &reason.detail {
-        Some(detail) => format!("{}: {detail}", reason.code),
-        None => reason.code.clone(),
+        Some(detail) => format!("{words}{code}: {detail}"),
+        None => format!("{words}{code}"),
     }
 }
 

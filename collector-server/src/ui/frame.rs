@@ -1,10 +1,10 @@
 //! What every page shares: language, who is logged in, and how values are written.
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use tenken_shared::collected::Status;
-use tenken_shared::criterion::CriterionState;
-use tenken_shared::finding::Outcome;
+use tenken_shared::criterion::{self, CriterionState};
+use tenken_shared::finding::{Message, Outcome};
 use tenken_shared::text::{Lang, Text, printable};
 
 use crate::http::auth::Caller;
@@ -128,6 +128,28 @@ impl Frame {
         self.zone.to_datetime(*at).strftime("%Y-%m-%d %H:%M").to_string()
     }
 
+    /// The last day on which something holds that ends at a moment; the moment itself where it ends within
+    /// a day.
+    pub(super) fn last_day(&self, end: &Timestamp) -> String {
+        let before = end.saturating_sub(SignedDuration::from_secs(1)).unwrap_or(*end);
+        let (last, day) = (self.zone.to_datetime(before), self.zone.to_datetime(*end));
+        if last.date() == day.date() && last.time() < jiff::civil::time(23, 59, 58, 0) {
+            return self.time(end);
+        }
+        last.strftime("%Y-%m-%d").to_string()
+    }
+
+    /// A reason of a roll-up with its moment in the organisation's own time.
+    pub(super) fn reason(&self, message: &Message) -> String {
+        let mut message = message.clone();
+        if let Some(date) = message.params.get_mut("date")
+            && let Ok(at) = date.parse::<Timestamp>()
+        {
+            *date = self.time(&at);
+        }
+        criterion::sentence(&message, self.lang)
+    }
+
     pub(super) fn time_or_dash(&self, at: &Option<Timestamp>) -> String {
         at.as_ref().map_or_else(|| "-".to_owned(), |at| self.time(at))
     }
@@ -148,11 +170,53 @@ impl Frame {
         host_state_title(*state).get(self.lang)
     }
 
+    pub(super) fn maker_model(&self, host: &HostRow) -> String {
+        let known: Vec<String> =
+            [&host.maker, &host.model].into_iter().flatten().map(|t| printable(t)).collect();
+        if known.is_empty() { "-".to_owned() } else { known.join(" ") }
+    }
+
+    /// What kind of machine it is.
+    pub(super) fn chassis(&self, host: &HostRow) -> String {
+        let Some(kind) = &host.chassis else { return "-".to_owned() };
+        let title = match kind.as_str() {
+            "desktop" => self.t("デスクトップPC", "desktop"),
+            "laptop" => self.t("ノートPC", "laptop"),
+            "tablet" => self.t("タブレット", "tablet"),
+            "all_in_one" => self.t("一体型PC", "all-in-one"),
+            "server" => self.t("サーバー", "server"),
+            "blade" => self.t("ブレードサーバー", "blade server"),
+            "mini_pc" => self.t("小型PC", "mini PC"),
+            "thin_client" => self.t("シンクライアント", "thin client"),
+            "virtual" => self.t("仮想マシン", "virtual machine"),
+            "container" => self.t("コンテナー", "container"),
+            "other" => self.t("その他", "other"),
+            _ => return printable(kind),
+        };
+        title.to_owned()
+    }
+
+    /// Where software comes from.
+    pub(super) fn software_source(&self, source: &str) -> String {
+        match source {
+            "uninstall" => self.t("Windowsアプリ", "Windows program").to_owned(),
+            "msi" => "Windows Installer".to_owned(),
+            "appx" => self.t("ストアアプリ", "store app").to_owned(),
+            "app" => self.t("macOSアプリ", "macOS app").to_owned(),
+            other => printable(other),
+        }
+    }
+
     pub(super) fn os(&self, host: &HostRow) -> String {
         match (&host.os_name, &host.os_version, &host.os_family) {
             (Some(name), Some(version), _) if !name.contains(version.as_str()) => format!("{name} {version}"),
             (Some(name), _, _) => name.clone(),
-            (None, _, Some(family)) => family.clone(),
+            (None, _, Some(family)) => match family.as_str() {
+                "windows" => "Windows".to_owned(),
+                "linux" => "Linux".to_owned(),
+                "macos" => "macOS".to_owned(),
+                other => other.to_owned(),
+            },
             (None, _, None) => "-".to_owned(),
         }
     }

@@ -187,7 +187,11 @@ fn evidence_view(frame: &Frame, evidence: &Evidence) -> EvidenceView {
         title,
         field: evidence.field.clone(),
         value: plain(&evidence.value),
-        source: evidence.source.clone(),
+        // Policy and the like name themselves as their source.
+        source: match evidence.source == evidence.kind {
+            true => word::member(&evidence.source, frame.lang),
+            false => evidence.source.clone(),
+        },
         at: evidence.at,
     }
 }

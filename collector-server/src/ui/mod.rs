@@ -41,7 +41,7 @@ pub fn routes() -> Router<AdminState> {
         .route("/hosts/{id}/{verb}", post(host::act))
         .route("/software", get(tables::software))
         .route("/software/hosts", get(tables::software_hosts))
-        .route("/snapshots", get(tables::snapshots))
+        .route("/snapshots", get(tables::snapshots).post(tables::take_snapshot))
         .route("/tokens", get(enrolment::tokens).post(enrolment::create_token))
         .route("/tokens/{id}/revoke", post(enrolment::revoke_token))
         .route("/exceptions", get(answer::exceptions).post(answer::add_exception))

@@ -102,7 +102,7 @@ fn view(frame: &Frame, result: &CriterionResult) -> CriterionView {
         stars: if result.level == "star3" { "★3・★4" } else { "★4" },
         summary: about.map_or_else(String::new, |c| summary(frame, c)),
         state: result.state,
-        reason: result.reasons.first().map_or_else(String::new, |m| criterion::sentence(m, frame.lang)),
+        reason: result.reasons.first().map_or_else(String::new, |m| frame.reason(m)),
         counts: counts(frame, &result.hosts),
     }
 }
@@ -261,13 +261,13 @@ pub(super) async fn criterion(
             (frame.t("申告者", "By"), a.by.clone()),
             (frame.t("日時", "When"), frame.time(&a.at)),
             (frame.t("文書", "Document"), a.document.clone().unwrap_or_else(|| "-".into())),
-            (frame.t("次回見直し", "Next review"), frame.time(&a.next_review)),
+            (frame.t("次回見直し", "Next review"), frame.last_day(&a.next_review)),
         ]
     });
     Ok(render(&CriterionPage {
         c: view(&frame, result),
         requirement: frame.t(&about.requirement_title_ja, &about.requirement_title_en).to_owned(),
-        reasons: result.reasons.iter().skip(1).map(|m| criterion::sentence(m, lang)).collect(),
+        reasons: result.reasons.iter().skip(1).map(|m| frame.reason(m)).collect(),
         controls: rules
             .iter()
             .map(|c| ControlView { id: c.id, title: c.title.get(lang), remediation: c.remediation.get(lang) })

@@ -1,15 +1,18 @@
 //! Plain tables: software, snapshots, audit log.
 
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Redirect, Response};
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::frame::Frame;
-use super::table::{Listing, RowView, TablePage};
-use super::{Asked, PageError, Viewer, render, urlencode};
+use super::table::{FormView, Listing, RowView, TablePage};
+use super::{Asked, PageError, Sent, Viewer, render, urlencode};
 use crate::audit::{action_title, actor_title};
 use crate::http::auth::{AdminState, Caller};
 use crate::query::{DEFAULT_PAGE, MAX_PAGE};
+use crate::snapshot;
+use crate::user::Role;
 
 #[derive(Deserialize)]
 pub(super) struct SoftwareQuery {
@@ -21,16 +24,17 @@ pub(super) struct SoftwareQuery {
 
 /// How much of the fleet a list rests on: what was not collected is no empty list.
 async fn basis(state: &AdminState, caller: &Caller, frame: &Frame, kind: &str) -> Result<String, PageError> {
-    let counts = state.store.fact_coverage(caller.org, kind).await.map_err(|e| frame.error(e))?;
+    let counts =
+        state.store.fact_coverage(caller.org, kind, Timestamp::now()).await.map_err(|e| frame.error(e))?;
     Ok(if frame.is_ja() {
         format!(
-            "管理対象のうち、取得済み {} 台、一部のみ {} 台、取得できていない {} 台。",
-            counts.known, counts.partial, counts.missing
+            "管理対象のうち、取得済み {} 台、一部のみ {} 台、報告が途絶え以前の内容だけの {} 台、取得できていない {} 台。",
+            counts.known, counts.partial, counts.silent, counts.missing
         )
     } else {
         format!(
-            "Of the managed machines: {} known, {} partial, {} not known.",
-            counts.known, counts.partial, counts.missing
+            "Of the managed machines: {} known, {} partial, {} silent and known from before, {} not known.",
+            counts.known, counts.partial, counts.silent, counts.missing
         )
     })
 }
@@ -61,7 +65,7 @@ pub(super) async fn software(
                 t.name.clone(),
                 t.version.clone(),
                 t.vendor.clone().unwrap_or_else(|| "-".into()),
-                t.source.clone(),
+                frame.software_source(&t.source),
                 t.hosts.to_string(),
             ])
         })
@@ -151,12 +155,34 @@ pub(super) async fn snapshots(
         frame.t("ダイジェスト", "Digest"),
     ];
     let lead = frame.t(
-        "ある時点の事実と判定を固定した記録です。tenken-collector snapshot take で取得し、export で証跡を書き出します。",
-        "Facts and findings frozen at one moment. Take one with tenken-collector snapshot take, write the evidence with export.",
+        "ある時点の事実と判定を固定した記録です。証跡は tenken-collector snapshot export ID -o ファイル で書き出します。",
+        "Facts and findings frozen at one moment. Write the evidence with tenken-collector snapshot export ID -o FILE.",
     );
     let empty = frame.t("スナップショットはまだありません。", "No snapshot was taken yet.");
     let list = Listing::new(&columns, rows, empty);
-    Ok(render(&TablePage::new(&frame, frame.t("スナップショット", "Snapshots"), lead, list)))
+    let mut page = TablePage::new(&frame, frame.t("スナップショット", "Snapshots"), lead, list);
+    page.form = caller.actor.may(Role::Operator).then(|| FormView {
+        action: "/snapshots",
+        submit: frame.t("今の状態を固定する", "Take one now").to_owned(),
+        ..FormView::default()
+    });
+    Ok(render(&page))
+}
+
+#[derive(Deserialize)]
+pub(super) struct Nothing {}
+
+/// POST /snapshots: freezes the state now.
+pub(super) async fn take_snapshot(
+    State(state): State<AdminState>,
+    sent: Sent<Nothing>,
+) -> Result<Response, PageError> {
+    let Sent { caller, frame, .. } = sent;
+    caller.need(Role::Operator).map_err(|e| frame.error(e))?;
+    let key = state.keys.signing_key();
+    let taken = snapshot::take(&state.store, key, &caller.actor, Timestamp::now()).await;
+    taken.map_err(|e| frame.error(e))?;
+    Ok(Redirect::to("/snapshots").into_response())
 }
 
 #[derive(Deserialize)]

@@ -1,6 +1,6 @@
 //! Sentences that every control may use, beside its own.
 
-use crate::fact::FactKind;
+use crate::fact::{FactKind, reason, word};
 use crate::finding::Message;
 use crate::text::{Lang, Text};
 
@@ -99,6 +99,12 @@ pub(super) fn render(own: &[(&'static str, Text)], message: &Message, lang: Lang
     let mut message = message.clone();
     if let Some(kind) = message.params.get("kind").and_then(|k| k.parse::<FactKind>().ok()) {
         message.params.insert("kind".into(), kind.title().get(lang).into());
+    }
+    if let Some(code) = message.params.get("reason") {
+        message.params.insert("reason".into(), reason::in_words(code, lang));
+    }
+    if let Some(field) = message.params.get("field") {
+        message.params.insert("field".into(), word::pointer(field, lang));
     }
     message.render(*text, lang)
 }

@@ -15,6 +15,7 @@ pub mod identity;
 pub mod malware_protection;
 pub mod network;
 pub mod os;
+pub mod reason;
 pub mod removable;
 pub mod restart;
 pub mod services;
