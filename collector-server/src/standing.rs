@@ -2,7 +2,8 @@
 //!
 //! Rolling up a large fleet takes longer than a page may. What was cheap to compute is computed anew for
 //! every reader; what was dear is kept for some multiple of its cost, and one reader's visit renews it
-//! behind the scenes. Nothing older than `MAX_AGE` is ever shown, and pages say of when it is.
+//! behind the scenes. Nothing older than `MAX_AGE` is ever shown, nor anything that counts what holds no
+//! more or what people changed since; and pages say of when it is.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -34,6 +35,8 @@ pub struct Standing {
     pub controls: Vec<ControlCounts>,
     /// Machines and how many are covered.
     pub coverage: CoverageCounts,
+    /// When something it counts ceases to hold by itself.
+    until: Option<Timestamp>,
     started: Instant,
     cost: Duration,
 }
@@ -41,10 +44,10 @@ pub struct Standing {
 impl Standing {
     async fn compute(store: &Store, org: i64) -> Result<Self> {
         let (started, at) = (Instant::now(), Timestamp::now());
-        let criteria = store.criteria(org, at).await?;
+        let (criteria, until) = store.criteria_until(org, at).await?;
         let controls = store.control_counts(org, at).await?;
         let coverage = store.coverage(org, at).await?;
-        Ok(Self { at, criteria, controls, coverage, started, cost: started.elapsed() })
+        Ok(Self { at, criteria, controls, coverage, until, started, cost: started.elapsed() })
     }
 
     fn kept_for(&self) -> Duration {
@@ -53,7 +56,8 @@ impl Standing {
 
     /// Whether it may be shown, if need be while a new one is made.
     fn is_presentable(&self) -> bool {
-        self.cost >= CHEAP && self.started.elapsed() < MAX_AGE
+        let stands = self.until.is_none_or(|until| Timestamp::now() <= until);
+        self.cost >= CHEAP && self.started.elapsed() < MAX_AGE && stands
     }
 }
 
@@ -107,6 +111,12 @@ impl Standings {
         }
     }
 
+    /// Forgets what is kept of `org`: a person changed something that counts.
+    pub fn forget(&self, org: i64) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.remove(&org);
+    }
+
     fn slot(&self, org: i64) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if slots.len() >= MAX_ORGS && !slots.contains_key(&org) {
@@ -126,6 +136,7 @@ mod tests {
             criteria: Vec::new(),
             controls: Vec::new(),
             coverage: CoverageCounts::default(),
+            until: None,
             started: Instant::now().checked_sub(age).unwrap(),
             cost,
         }
@@ -137,6 +148,9 @@ mod tests {
         assert!(!standing(Duration::from_millis(3), Duration::ZERO).is_presentable());
         assert!(standing(second, 30 * second).is_presentable());
         assert!(!standing(second, MAX_AGE + second).is_presentable());
+        let ahead = |seconds| Some(Timestamp::now() + jiff::SignedDuration::from_secs(seconds));
+        assert!(Standing { until: ahead(60), ..standing(second, second) }.is_presentable());
+        assert!(!Standing { until: ahead(-1), ..standing(second, second) }.is_presentable());
         assert_eq!(standing(second, Duration::ZERO).kept_for(), 20 * second);
         assert_eq!(standing(30 * second, Duration::ZERO).kept_for(), MAX_AGE);
     }

@@ -161,7 +161,7 @@ impl From<StoreError> for ApiError {
         match &error {
             StoreError::NotFound(what) => Self::with(Code::NotFound, what),
             StoreError::Conflict(_) => Self::new(Code::Conflict),
-            StoreError::Refused(what) => Self::with(Code::Conflict, what),
+            StoreError::Refused(what) => Self::with(Code::Refused, what),
             StoreError::Unavailable(_) => Self::logged(Code::Unavailable, &error),
             StoreError::Damaged(_) | StoreError::Statement(_) => Self::internal(&error),
         }

@@ -75,6 +75,10 @@ codes! {
     Conflict, "conflict", CONFLICT,
         "同じ名前のものがすでにあるか、状態が変わっています。画面を更新してください。",
         "Something of that name exists already, or the state has changed. Reload and look again.";
+    /// Against a rule.
+    Refused, "refused", CONFLICT,
+        "この操作は規則により行えません。",
+        "A rule forbids this.";
     /// Parameters that cannot be read.
     BadRequest, "bad_request", BAD_REQUEST,
         "指定の内容が正しくありません。値を確かめてください。",
@@ -164,7 +168,10 @@ impl ApiError {
     /// Whether the one who asked can mend it by asking otherwise.
     #[must_use]
     pub fn is_slip(&self) -> bool {
-        matches!(self.code, Code::BadRequest | Code::Conflict | Code::NotFound | Code::WeakPassword)
+        matches!(
+            self.code,
+            Code::BadRequest | Code::Conflict | Code::Refused | Code::NotFound | Code::WeakPassword
+        )
     }
 
     /// The sentence in one language, with the detail.

@@ -440,6 +440,7 @@ pub(super) async fn add_exception(
 ) -> Result<(StatusCode, Json<Exception>), ApiError> {
     caller.need(Role::Operator)?;
     let made = answer::add_exception(&state.store, &caller.actor, new, Timestamp::now()).await?;
+    state.standings.forget(caller.org);
     Ok((StatusCode::CREATED, Json(made)))
 }
 
@@ -462,6 +463,7 @@ pub(super) async fn end_exception(
 ) -> Result<StatusCode, ApiError> {
     caller.need(Role::Operator)?;
     state.store.remove_exception(&caller.actor, &id, why.reason.trim(), Timestamp::now()).await?;
+    state.standings.forget(caller.org);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -484,6 +486,7 @@ pub(super) async fn add_attestation(
 ) -> Result<(StatusCode, Json<Attestation>), ApiError> {
     caller.need(Role::Operator)?;
     let made = answer::add_attestation(&state.store, &caller.actor, new, Timestamp::now()).await?;
+    state.standings.forget(caller.org);
     Ok((StatusCode::CREATED, Json(made)))
 }
 
@@ -499,6 +502,7 @@ pub(super) async fn end_attestation(
 ) -> Result<StatusCode, ApiError> {
     caller.need(Role::Operator)?;
     state.store.end_attestation(&caller.actor, &id, why.reason.trim(), Timestamp::now()).await?;
+    state.standings.forget(caller.org);
     Ok(StatusCode::NO_CONTENT)
 }
 

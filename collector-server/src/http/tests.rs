@@ -426,6 +426,33 @@ async fn who_has_several_organisations_chooses_and_returns_to_the_last() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_of_another_organisation_is_added_and_keeps_the_own_password() {
+    for site in Site::all().await {
+        let admin = site.user(0, "admin", Role::Admin).await;
+        site.user(1, "vendor", Role::Admin).await;
+        let proof = csrf_proof(&admin);
+        let added =
+            site.form("/users", &admin, &[("csrf", &proof), ("name", "vendor"), ("role", "auditor")]).await;
+        assert_eq!(added.status, StatusCode::OK, "{}", added.body);
+        assert!(added.body.contains("vendor") && !added.body.contains("/first-password/"));
+        for (verb, status) in [
+            ("link", StatusCode::CONFLICT),
+            ("disable", StatusCode::CONFLICT),
+            ("remove", StatusCode::SEE_OTHER),
+        ] {
+            let answer = site.form(&format!("/users/vendor/{verb}"), &admin, &[("csrf", &proof)]).await;
+            assert_eq!(answer.status, status, "{verb}: {}", answer.body);
+        }
+        let oneself = site.form("/users/admin/role", &admin, &[("csrf", &proof), ("role", "auditor")]).await;
+        assert_eq!(oneself.status, StatusCode::CONFLICT);
+        let slip =
+            site.form("/users", &admin, &[("csrf", &proof), ("name", "a b"), ("role", "auditor")]).await;
+        assert_eq!(slip.status, StatusCode::UNPROCESSABLE_ENTITY);
+        assert!(slip.body.contains("value=\"a b\""));
+    }
+}
+
 fn cookie_of(answer: &Answer) -> String {
     let cookie = answer.header("set-cookie").split(';').next().unwrap_or_default();
     cookie.split_once('=').unwrap_or_else(|| panic!("no cookie: {}", answer.body)).1.to_owned()

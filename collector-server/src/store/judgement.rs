@@ -467,6 +467,8 @@ pub struct HostOutcomes {
     pub silent: bool,
     /// Outcomes by control.
     pub outcomes: BTreeMap<String, Outcome>,
+    /// When the first of what holds ceases to.
+    pub until: Option<Timestamp>,
 }
 
 /// Before which moment a last report means silence.
@@ -496,6 +498,7 @@ pub(super) fn outcomes(
                     group: row.opt_string(3)?,
                     silent: row.time(4)? < silent_before,
                     outcomes: BTreeMap::new(),
+                    until: None,
                 };
                 Ok((row.int(0)?, host))
             },
@@ -503,11 +506,16 @@ pub(super) fn outcomes(
         .into_iter()
         .collect();
     tx.query(
-        "select host_id, control, outcome from finding where org_id = ?1 order by host_id",
+        "select host_id, control, outcome, valid_until from finding where org_id = ?1 order by host_id",
         params![org],
         &mut |row| {
             if let Some(host) = hosts.get_mut(&row.int(0)?) {
-                host.outcomes.insert(row.text(1)?.to_owned(), row.parse(2)?);
+                let outcome = row.parse(2)?;
+                if matches!(outcome, Outcome::Pass | Outcome::NotApplicable) {
+                    let ahead = row.opt_time(3)?.filter(|until| *until >= now);
+                    host.until = [host.until, ahead].into_iter().flatten().min();
+                }
+                host.outcomes.insert(row.text(1)?.to_owned(), outcome);
             }
             Ok(())
         },
@@ -547,13 +555,21 @@ pub(super) fn coverage(
     Ok(Coverage { ledger_only: count(ledger_only), pending: count(pending), targets_without_host })
 }
 
-/// The result of every criterion for an organisation, inside a transaction.
-pub fn criteria(tx: &mut (dyn Tx + '_), org: i64, now: Timestamp) -> Result<Vec<CriterionResult>> {
+/// The result of every criterion for an organisation, inside a transaction; and until when it stands by
+/// itself: some finding, exception or attestation it counts holds no longer.
+pub fn criteria(
+    tx: &mut (dyn Tx + '_),
+    org: i64,
+    now: Timestamp,
+) -> Result<(Vec<CriterionResult>, Option<Timestamp>)> {
     let outcomes = outcomes(tx, org, now)?;
     let hosts: Vec<HostVerdicts<'_>> = outcomes.values().map(borrow).collect();
     let (coverage, exceptions) = (coverage(tx, org, &outcomes)?, answer::exceptions(tx, org)?);
     let attestations = answer::attestations(tx, org)?;
-    Ok(roll_up(&Scope { hosts: &hosts, coverage, exceptions: &exceptions, attestations: &attestations, now }))
+    let answers = exceptions.iter().map(|e| e.deadline).chain(attestations.iter().map(|a| a.next_review));
+    let until = outcomes.values().filter_map(|h| h.until).chain(answers.filter(|end| *end >= now)).min();
+    let scope = Scope { hosts: &hosts, coverage, exceptions: &exceptions, attestations: &attestations, now };
+    Ok((roll_up(&scope), until))
 }
 
 pub(super) fn borrow(host: &HostOutcomes) -> HostVerdicts<'_> {
@@ -608,6 +624,15 @@ impl Store {
 
     /// The result of every criterion for an organisation.
     pub async fn criteria(&self, org: i64, now: Timestamp) -> Result<Vec<CriterionResult>> {
+        self.read(move |tx| Ok(criteria(tx, org, now)?.0)).await
+    }
+
+    /// The result of every criterion, and until when it stands by itself.
+    pub async fn criteria_until(
+        &self,
+        org: i64,
+        now: Timestamp,
+    ) -> Result<(Vec<CriterionResult>, Option<Timestamp>)> {
         self.read(move |tx| criteria(tx, org, now)).await
     }
 

@@ -210,7 +210,10 @@ pub(super) async fn add_exception(
     let Sent { caller, frame, form } = sent;
     caller.need(Role::Operator).map_err(|e| frame.error(e))?;
     match answer::add_exception(&state.store, &caller.actor, form.clone(), Timestamp::now()).await {
-        Ok(_) => Ok(Redirect::to("/exceptions").into_response()),
+        Ok(_) => {
+            state.standings.forget(caller.org);
+            Ok(Redirect::to("/exceptions").into_response())
+        }
         Err(error) => {
             let sentence = slip(&frame, error)?;
             let page = exception_page(&state, &caller, frame, &form, Some(sentence)).await?;
@@ -229,6 +232,7 @@ pub(super) async fn end_exception(
     caller.need(Role::Operator).map_err(|e| frame.error(e))?;
     let done = state.store.remove_exception(&caller.actor, &id, form.reason.trim(), Timestamp::now()).await;
     done.map_err(|e| frame.error(e))?;
+    state.standings.forget(caller.org);
     Ok(Redirect::to("/exceptions").into_response())
 }
 
@@ -400,7 +404,10 @@ pub(super) async fn add_attestation(
     let Sent { caller, frame, form } = sent;
     caller.need(Role::Operator).map_err(|e| frame.error(e))?;
     match answer::add_attestation(&state.store, &caller.actor, form.to_new(), Timestamp::now()).await {
-        Ok(_) => Ok(Redirect::to("/attestations").into_response()),
+        Ok(_) => {
+            state.standings.forget(caller.org);
+            Ok(Redirect::to("/attestations").into_response())
+        }
         Err(error) => {
             let sentence = slip(&frame, error)?;
             let page = attestation_page(&state, &caller, frame, &form, Some(sentence)).await?;
@@ -419,5 +426,6 @@ pub(super) async fn end_attestation(
     caller.need(Role::Operator).map_err(|e| frame.error(e))?;
     let done = state.store.end_attestation(&caller.actor, &id, form.reason.trim(), Timestamp::now()).await;
     done.map_err(|e| frame.error(e))?;
+    state.standings.forget(caller.org);
     Ok(Redirect::to("/attestations").into_response())
 }

@@ -291,5 +291,7 @@ pub(crate) async fn change(
         _ => return Err(ApiError::new(Code::NotFound)),
     };
     let host = find(state, caller.org, id).await?;
-    Ok(state.store.set_host_state(&caller.actor, &host.id, target, Timestamp::now()).await?)
+    let changed = state.store.set_host_state(&caller.actor, &host.id, target, Timestamp::now()).await?;
+    state.standings.forget(caller.org);
+    Ok(changed)
 }

@@ -129,7 +129,7 @@ pub(super) async fn add(State(state): State<AdminState>, sent: Sent<NewUser>) ->
     let notice = match admin::make_link(&state, &caller, &name).await {
         Ok(path) => link_notice(&frame, &name, &path),
         // Somebody of another organisation: that log-in is not ours to set.
-        Err(error) if error.code == Code::Conflict => Notice {
+        Err(error) if error.code == Code::Refused => Notice {
             title: name,
             text: frame
                 .t(
