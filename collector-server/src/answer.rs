@@ -2,6 +2,7 @@
 //! names become ids, days become moments, and a slip is said in the reader's language.
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 use tenken_shared::control;
 use tenken_shared::criterion::{self, Attestation, Exception, Mitigation};
@@ -95,6 +96,17 @@ pub fn moment(text: &str, time_zone: &str) -> Result<Timestamp, AnswerError> {
         return control::date::end_of(day, &zone).ok_or_else(wrong);
     }
     text.trim().parse().map_err(|_| wrong())
+}
+
+/// Until when something holds that ends at `end`, for people: its last day where it ends with a day of the
+/// zone, else the moment.
+#[must_use]
+pub fn until(end: Timestamp, zone: &TimeZone) -> String {
+    let local = zone.to_datetime(end);
+    match local.date().yesterday() {
+        Ok(last) if local.time() == jiff::civil::Time::midnight() => last.to_string(),
+        _ => local.strftime("%F %R").to_string(),
+    }
 }
 
 /// A host by id or by a name that only one host has.
@@ -218,7 +230,10 @@ mod tests {
     fn a_day_lasts_to_its_end_in_the_zone_of_the_company() {
         let end = moment(" 2027-03-31 ", "Asia/Tokyo").unwrap();
         let next_day: Timestamp = "2027-03-31T15:00:00Z".parse().unwrap();
-        assert!(end <= next_day && next_day.duration_since(end).as_secs() <= 1, "{end}");
+        assert_eq!(end, next_day);
+        let tokyo = TimeZone::get("Asia/Tokyo").unwrap();
+        assert_eq!(until(end, &tokyo), "2027-03-31");
+        assert_eq!(until(end, &TimeZone::UTC), "2027-03-31 15:00");
         assert_eq!(moment("2027-03-31T00:00:00Z", "Asia/Tokyo").unwrap().to_string(), "2027-03-31T00:00:00Z");
         for wrong in ["", "31.3.2027", "2027-02-30", "\u{202e}tomorrow"] {
             let AnswerError::Invalid(slip) = moment(wrong, "Asia/Tokyo").unwrap_err() else { panic!() };

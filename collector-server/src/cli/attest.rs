@@ -113,7 +113,7 @@ impl List {
         let zone = store.policy(org.number).await?.policy.time_zone;
         let row = |a: Attestation| {
             let holds = if a.holds { "holds" } else { "does not hold" };
-            let review = common::local(a.next_review, &zone);
+            let review = common::until(a.next_review, &zone);
             let at = common::local(a.at, &zone);
             vec![
                 a.id,

@@ -81,3 +81,9 @@ pub fn local(at: Timestamp, time_zone: &str) -> String {
         Err(_) => at.to_string(),
     }
 }
+
+/// Until when something holds that ends at `end`, in the organisation's zone.
+pub fn until(end: Timestamp, time_zone: &str) -> String {
+    jiff::tz::TimeZone::get(time_zone)
+        .map_or_else(|_| end.to_string(), |zone| crate::answer::until(end, &zone))
+}

@@ -113,7 +113,7 @@ impl List {
         let zone = store.policy(org.number).await?.policy.time_zone;
         let now = Timestamp::now();
         let row = |e: Exception| {
-            let deadline = common::local(e.deadline, &zone);
+            let deadline = common::until(e.deadline, &zone);
             let deadline = if e.deadline > now { deadline } else { format!("{deadline} (over)") };
             vec![e.id, e.target, e.control, e.mitigation.as_str().to_owned(), e.owner, deadline, e.reason]
         };

@@ -77,7 +77,7 @@ fn exception_cells(
         e.reason.clone(),
         e.mitigation.title().get(frame.lang).to_owned(),
         e.owner.clone(),
-        format!("{}{over}", frame.last_day(&e.deadline)),
+        format!("{}{over}", frame.until(&e.deadline)),
         actor_title(&e.created_by, frame.lang),
     ]
 }
@@ -309,7 +309,7 @@ fn attestation_cells(frame: &Frame, a: &Attestation, now: Timestamp) -> Vec<Stri
         a.document.clone().unwrap_or_else(|| "-".into()),
         a.by.clone(),
         frame.time(&a.at),
-        format!("{}{over}", frame.last_day(&a.next_review)),
+        format!("{}{over}", frame.until(&a.next_review)),
         actor_title(&a.recorded_by, frame.lang),
     ]
 }

@@ -1,12 +1,13 @@
 //! What every page shares: language, who is logged in, and how values are written.
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 use tenken_shared::collected::Status;
 use tenken_shared::criterion::{self, CriterionState};
 use tenken_shared::finding::{Message, Outcome};
 use tenken_shared::text::{Lang, Text, printable};
 
+use crate::answer;
 use crate::http::auth::Caller;
 use crate::query::{HostRow, OutcomeCounts};
 use crate::store::host::HostState;
@@ -128,15 +129,9 @@ impl Frame {
         self.zone.to_datetime(*at).strftime("%Y-%m-%d %H:%M").to_string()
     }
 
-    /// The last day on which something holds that ends at a moment; the moment itself where it ends within
-    /// a day.
-    pub(super) fn last_day(&self, end: &Timestamp) -> String {
-        let before = end.saturating_sub(SignedDuration::from_secs(1)).unwrap_or(*end);
-        let (last, day) = (self.zone.to_datetime(before), self.zone.to_datetime(*end));
-        if last.date() == day.date() && last.time() < jiff::civil::time(23, 59, 58, 0) {
-            return self.time(end);
-        }
-        last.strftime("%Y-%m-%d").to_string()
+    /// Until when something holds that ends at a moment.
+    pub(super) fn until(&self, end: &Timestamp) -> String {
+        answer::until(*end, &self.zone)
     }
 
     /// A reason of a roll-up with its moment in the organisation's own time.

@@ -261,7 +261,7 @@ pub(super) async fn criterion(
             (frame.t("申告者", "By"), a.by.clone()),
             (frame.t("日時", "When"), frame.time(&a.at)),
             (frame.t("文書", "Document"), a.document.clone().unwrap_or_else(|| "-".into())),
-            (frame.t("次回見直し", "Next review"), frame.last_day(&a.next_review)),
+            (frame.t("次回見直し", "Next review"), frame.until(&a.next_review)),
         ]
     });
     Ok(render(&CriterionPage {
