@@ -1,5 +1,5 @@
-//! Turns file-system events on what the probes read into early, debounced rounds. Events can be missed, so
-//! the interval stays the rule.
+//! Turns changes of files and registry keys that the probes read into early, debounced rounds. Notices can be
+//! missed, so the interval stays the rule.
 //!
 //! Watched are folders, never files: programs replace files by renaming others over them. A path that
 //! does not exist yet is watched for through its nearest existing parent. Beside the fixed paths of the
@@ -15,7 +15,7 @@ use tenken_shared::fact::FactKind;
 use tokio::sync::mpsc;
 
 use crate::probe::Probe;
-use crate::sys::Family;
+use crate::sys::{Family, RegistryWatch};
 
 /// Quiet time after the last event.
 const QUIET: Duration = Duration::from_secs(2);
@@ -26,21 +26,27 @@ const QUEUE: usize = 256;
 /// Most paths watched that facts and policy name.
 const MAX_FOUND: usize = 64;
 
-/// Which kinds a path is read for.
+/// Which kinds a path or registry key is read for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Interests {
     by_path: BTreeMap<PathBuf, BTreeSet<FactKind>>,
+    by_key: BTreeMap<&'static str, BTreeSet<FactKind>>,
 }
 
 impl Interests {
     fn of(probes: &[&Probe], family: Family) -> Self {
-        let mut by_path: BTreeMap<PathBuf, BTreeSet<FactKind>> = BTreeMap::new();
+        let mut all = Self::default();
         for probe in probes {
             for path in (probe.watch)(family) {
-                by_path.entry(PathBuf::from(path)).or_default().extend(probe.kinds);
+                let kinds = if is_registry_key(path) {
+                    all.by_key.entry(path).or_default()
+                } else {
+                    all.by_path.entry(PathBuf::from(path)).or_default()
+                };
+                kinds.extend(probe.kinds);
             }
         }
-        Self { by_path }
+        all
     }
 
     /// With further paths read for `kinds`.
@@ -69,6 +75,10 @@ impl Interests {
     }
 }
 
+fn is_registry_key(path: &str) -> bool {
+    ["HKLM\\", "HKU\\"].iter().any(|hive| path.starts_with(hive))
+}
+
 fn folders_for(path: &Path) -> Vec<PathBuf> {
     let mut out = Vec::new();
     if path.is_dir() {
@@ -83,6 +93,7 @@ fn folders_for(path: &Path) -> Vec<PathBuf> {
 #[derive(Debug)]
 pub struct Watch {
     watcher: Option<RecommendedWatcher>,
+    registry: Option<RegistryWatch>,
     fixed: Interests,
     interests: Arc<RwLock<Interests>>,
     watched: BTreeSet<PathBuf>,
@@ -101,8 +112,11 @@ impl Watch {
         let interests = Arc::new(RwLock::new(fixed.clone()));
         let (send, receive) = mpsc::channel(QUEUE);
         let watcher = enabled.then(|| watcher(Arc::clone(&interests), send.clone())).flatten();
+        let registry = enabled && !fixed.by_key.is_empty();
+        let registry = registry.then(|| registry_watch(fixed.by_key.clone(), send.clone()));
         let mut watch = Self {
             watcher,
+            registry,
             fixed,
             interests,
             watched: BTreeSet::new(),
@@ -114,9 +128,16 @@ impl Watch {
         watch
     }
 
-    /// Watches folders that came into being since, and `found`, which is read for `kinds`. Called after
-    /// each round.
+    /// Watches folders that came into being and users who logged on since, and `found`, which is read for
+    /// `kinds`. Called after each round.
     pub fn refresh(&mut self, found: Vec<PathBuf>, kinds: &[FactKind]) {
+        if let Some(registry) = &mut self.registry {
+            let keys = self.fixed.by_key.keys().copied().collect();
+            if let Err(error) = registry.watch(&keys) {
+                tracing::warn!(%error, "The registry cannot be watched; changes are seen at the next interval.");
+                self.registry = None;
+            }
+        }
         let Some(watcher) = &mut self.watcher else { return };
         let interests = self.fixed.with(found, kinds);
         let wanted = interests.folders();
@@ -185,6 +206,18 @@ fn watcher(
     }
 }
 
+fn registry_watch(
+    by_key: BTreeMap<&'static str, BTreeSet<FactKind>>,
+    send: mpsc::Sender<BTreeSet<FactKind>>,
+) -> RegistryWatch {
+    RegistryWatch::new(Arc::new(move |key| {
+        if let Some(kinds) = by_key.get(key) {
+            // A full queue means that a round is due anyway.
+            let _ = send.try_send(kinds.clone());
+        }
+    }))
+}
+
 /// Kinds with events, and when these came.
 #[derive(Debug, Default)]
 struct Pending {
@@ -220,7 +253,8 @@ mod tests {
     use super::*;
 
     fn interests(path: &str) -> Interests {
-        Interests { by_path: [(PathBuf::from(path), BTreeSet::from([FactKind::Software]))].into() }
+        let by_path = [(PathBuf::from(path), BTreeSet::from([FactKind::Software]))].into();
+        Interests { by_path, ..Interests::default() }
     }
 
     #[test]
@@ -261,6 +295,7 @@ mod tests {
         assert!(watcher.is_some());
         let mut watch = Watch {
             watcher,
+            registry: None,
             fixed,
             interests,
             watched: BTreeSet::new(),

@@ -102,6 +102,7 @@ fn a_windows_collector_serves_a_windows_agent_as_services(wine: &Wine) -> Result
     let hosts = json(&mut collector(&query))?;
     ensure!(hosts.to_string().contains('1'), "{hosts}");
     ensure!(!wine.drive("ProgramData/Tenken/agent/enrol.token").exists(), "the token is still there");
+    a_change_of_the_registry_arrives_at_once(wine, || json(&mut collector(&QUERY_SOFTWARE)))?;
     let state = |name: &str| -> Result<Value> {
         let output = wine.ours(name).args(["service", "status", "--format", "json"]).output()?;
         Ok(serde_json::from_slice(&output.stdout)?)
@@ -122,6 +123,31 @@ fn a_windows_collector_serves_a_windows_agent_as_services(wine: &Wine) -> Result
         !again.status.success() && error.contains("[not_installed]") && error.contains("登録"),
         "{error}"
     );
+    Ok(())
+}
+
+const STORY: &str = "点検 物語";
+const QUERY_SOFTWARE: [&str; 6] = [
+    "query",
+    "select name, version from software where name like '点検 物語%'",
+    "--format",
+    "json",
+    "--data",
+    r"C:\ProgramData\Tenken\collector",
+];
+
+/// The next round by the clock is hours away: what arrives now was told of by the registry.
+fn a_change_of_the_registry_arrives_at_once(wine: &Wine, software: impl Fn() -> Result<Value>) -> Result<()> {
+    const UNINSTALL: &str = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall\TenkenStory";
+    let before = software()?.to_string();
+    ensure!(!before.contains(STORY), "{before}");
+    wine.set(UNINSTALL, "DisplayVersion", "REG_SZ", "1.0")?;
+    wine.set(UNINSTALL, "DisplayName", "REG_SZ", STORY)?;
+    wait_for("the installed program to arrive", || {
+        Ok(software()?.to_string().contains("1.0").then_some(()))
+    })?;
+    wine.succeed(wine.command("reg").args(["delete", UNINSTALL, "/f"]))?;
+    wait_for("the removal to arrive", || Ok((!software()?.to_string().contains(STORY)).then_some(())))?;
     Ok(())
 }
 

@@ -103,7 +103,8 @@ pub struct Probe {
     pub what: Text,
     /// Why it is collected.
     pub why: Text,
-    /// Files and folders whose change brings the probe forward, by family.
+    /// Files, folders and registry keys (`HKLM\...`, `HKU\*\...` for each user logged on) whose change brings the
+    /// probe forward, by family.
     pub watch: fn(Family) -> &'static [&'static str],
     /// Collects. Gives one [`Collection`] per kind; kinds left out become `failed`, `not_given`.
     pub collect: fn(&Sys, &ProbeConfig) -> Vec<Collection>,

@@ -48,6 +48,7 @@ pub use event_log::{Event, EventQuery, Events};
 pub use file::{Entry, FileKind, Stat};
 pub use journal::{JOURNAL_FOLDERS, KernelLog, KernelMessage};
 pub use process::Process;
+pub use registry::watch::RegistryWatch;
 pub use registry::{Damage, Hive, Recovery, RegistryKey, RegistryValue, UserHive, filetime, utf16};
 pub use service_manager::{ListeningSocket, WindowsService};
 pub use sqlite::Sqlite;

@@ -33,7 +33,8 @@ pub static PROBE: Probe = Probe {
 fn watch(family: Family) -> &'static [&'static str] {
     match family {
         Family::Linux => &["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/sudoers.d"],
-        Family::Windows | Family::Macos => &[],
+        Family::Windows => windows::WATCH,
+        Family::Macos => &[],
     }
 }
 

@@ -24,6 +24,10 @@ const EVERYBODY: [&str; 5] = ["S-1-1-0", "S-1-5-2", "S-1-5-4", "S-1-5-11", "S-1-
 /// RIDs of groups that every domain has: its admins, users, guests, computers, schema and enterprise admins.
 const DOMAIN_GROUPS: [&str; 6] = ["-512", "-513", "-514", "-515", "-518", "-519"];
 
+/// What is watched.
+pub(super) const WATCH: &[&str] =
+    &[r"HKLM\SAM\SAM\Domains\Account\Users\Names", r"HKLM\SAM\SAM\Domains\Builtin\Aliases\00000220"];
+
 /// Collects both facts.
 pub(super) fn collect(sys: &Sys) -> Vec<Collection> {
     let (source, users, admins) = if sys.is_live() {

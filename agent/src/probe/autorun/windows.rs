@@ -24,6 +24,15 @@ const MEDIA: u64 = 1 << 2 | 1 << 3 | 1 << 5;
 const DEFAULT: u64 = 0x91;
 const AREAS: [&str; 2] = ["Autoplay", "ADMX_AutoPlay"];
 
+/// What is watched.
+pub(super) const WATCH: &[&str] = &[
+    r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Policies\Explorer",
+    r"HKLM\SOFTWARE\Policies\Microsoft\Windows\Explorer",
+    r"HKU\*\SOFTWARE\Microsoft\Windows\CurrentVersion\Policies\Explorer",
+    r"HKU\*\SOFTWARE\Policies\Microsoft\Windows\Explorer",
+    r"HKU\*\SOFTWARE\Microsoft\Windows\CurrentVersion\Explorer\AutoplayHandlers",
+];
+
 /// Collects the fact.
 pub(super) fn collect(sys: &Sys) -> Collection {
     let mut cx = Context { sys, sources: Sources::new(), settings: vec![] };

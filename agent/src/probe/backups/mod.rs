@@ -54,7 +54,11 @@ pub static PROBE: Probe = Probe {
 fn watch(family: Family) -> &'static [&'static str] {
     match family {
         Family::Linux => &[status_file::FOLDER],
-        Family::Windows => &[status_file::WINDOWS_FOLDER],
+        Family::Windows => &[
+            status_file::WINDOWS_FOLDER,
+            r"HKLM\SOFTWARE\Policies\Microsoft\Windows\FileHistory",
+            r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsBackup",
+        ],
         Family::Macos => &[],
     }
 }

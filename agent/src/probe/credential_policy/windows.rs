@@ -25,6 +25,13 @@ const COMPLEX: u32 = 1;
 const LOCKS_ADMINISTRATOR: u32 = 8;
 const DAY: u64 = 86_400;
 
+/// What is watched.
+pub(super) const WATCH: &[&str] = &[
+    r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Policies\System",
+    r"HKU\*\Software\Policies\Microsoft\Windows\Control Panel\Desktop",
+    r"HKU\*\Control Panel\Desktop",
+];
+
 /// Collects the fact.
 pub(super) fn collect(sys: &Sys) -> Collection {
     let mut sources = Sources::new();

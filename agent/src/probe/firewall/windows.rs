@@ -25,6 +25,14 @@ const SERVICES: [&str; 2] = ["MpsSvc", "BFE"];
 /// Most rules counted.
 const MAX_RULES: usize = 50_000;
 
+/// What is watched.
+pub(super) const WATCH: &[&str] = &[
+    r"HKLM\SOFTWARE\Policies\Microsoft\WindowsFirewall",
+    r"HKLM\SYSTEM\CurrentControlSet\Services\SharedAccess\Parameters\FirewallPolicy\DomainProfile",
+    r"HKLM\SYSTEM\CurrentControlSet\Services\SharedAccess\Parameters\FirewallPolicy\StandardProfile",
+    r"HKLM\SYSTEM\CurrentControlSet\Services\SharedAccess\Parameters\FirewallPolicy\PublicProfile",
+];
+
 /// One profile: its name here, its key among the machine's own settings, its keys in group policy.
 struct Profile {
     name: &'static str,

@@ -30,7 +30,8 @@ pub static PROBE: Probe = Probe {
 fn watch(family: Family) -> &'static [&'static str] {
     match family {
         Family::Linux => &["/etc/hostname", "/etc/machine-id"],
-        Family::Windows | Family::Macos => &[],
+        Family::Windows => windows::WATCH,
+        Family::Macos => &[],
     }
 }
 

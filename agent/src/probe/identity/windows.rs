@@ -13,6 +13,9 @@ const POLICY: &str = r"HKLM\SECURITY\Policy";
 const SOURCE: &str =
     r"HKLM\SOFTWARE\Microsoft\Cryptography; HKLM\SYSTEM\CurrentControlSet; HKLM\SECURITY\Policy";
 
+/// What is watched.
+pub(super) const WATCH: &[&str] = &[r"HKLM\SYSTEM\CurrentControlSet\Control\ComputerName"];
+
 /// Collects `identity`. Privilege: SYSTEM for the domain or workgroup.
 #[must_use]
 pub fn collect(sys: &Sys) -> Vec<Collection> {

@@ -34,9 +34,16 @@ pub static PROBE: Probe = Probe {
         "許可した媒体だけが使われているかを台帳と照らして確かめるため（4-1-9、4-3-1-1）。",
         "To compare the media in use with the register of permitted ones (4-1-9, 4-3-1-1).",
     ),
-    watch: super::watch_nothing,
+    watch,
     collect,
 };
+
+fn watch(family: Family) -> &'static [&'static str] {
+    match family {
+        Family::Windows => &[r"HKLM\SYSTEM\CurrentControlSet\Enum\USBSTOR", r"HKLM\SYSTEM\MountedDevices"],
+        Family::Linux | Family::Macos => &[],
+    }
+}
 
 fn collect(sys: &Sys, _: &ProbeConfig) -> Vec<Collection> {
     let error = match sys.family() {

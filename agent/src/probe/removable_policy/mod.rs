@@ -35,7 +35,8 @@ pub static PROBE: Probe = Probe {
 fn watch(family: Family) -> &'static [&'static str] {
     match family {
         Family::Linux => &["/etc/modprobe.d", "/etc/usbguard", "/etc/udev/rules.d"],
-        Family::Windows | Family::Macos => &[],
+        Family::Windows => windows::WATCH,
+        Family::Macos => &[],
     }
 }
 

@@ -38,6 +38,20 @@ const AREAS: [&str; 2] = ["ADMX_RemovableStorage", "Storage"];
 /// Reads one kind of policy.
 type Part = fn(&mut Context<'_>) -> Result<(), SysError>;
 
+/// What is watched.
+pub(super) const WATCH: &[&str] = &[
+    r"HKLM\SOFTWARE\Policies\Microsoft\Windows\RemovableStorageDevices",
+    r"HKU\*\SOFTWARE\Policies\Microsoft\Windows\RemovableStorageDevices",
+    r"HKLM\SOFTWARE\Policies\Microsoft\Windows\DeviceInstall\Restrictions",
+    r"HKLM\SYSTEM\CurrentControlSet\Services\USBSTOR",
+    r"HKLM\SYSTEM\CurrentControlSet\Services\UASPStor",
+    r"HKLM\SYSTEM\CurrentControlSet\Control\StorageDevicePolicies",
+    r"HKLM\SYSTEM\CurrentControlSet\Policies\Microsoft\FVE",
+    r"HKLM\SOFTWARE\Policies\Microsoft\FVE",
+    r"HKLM\SOFTWARE\Policies\Microsoft\Windows Defender\Device Control",
+    r"HKLM\SOFTWARE\Microsoft\PolicyManager\current\device\Storage",
+];
+
 /// Collects the fact.
 pub(super) fn collect(sys: &Sys) -> Collection {
     let mut cx = Context::new(sys);

@@ -26,6 +26,12 @@ const PENDING_XML: &str = "/Windows/WinSxS/pending.xml";
 /// Signs that do not decide.
 const WEAK: [&str; 3] = ["pending_file_rename", "computer_rename", "domain_join"];
 
+/// What is watched.
+pub(super) const WATCH: &[&str] = &[
+    r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired",
+    r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\RebootPending",
+];
+
 pub fn collect(sys: &Sys) -> Vec<Collection> {
     let mut body = Restart::default();
     running_keys(sys, &mut body);

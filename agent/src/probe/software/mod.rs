@@ -37,7 +37,8 @@ pub static PROBE: Probe = Probe {
 fn watch(family: Family) -> &'static [&'static str] {
     match family {
         Family::Linux => linux::WATCH,
-        Family::Windows | Family::Macos => &[],
+        Family::Windows => windows::WATCH,
+        Family::Macos => &[],
     }
 }
 

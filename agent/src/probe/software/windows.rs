@@ -32,6 +32,13 @@ const MAX_ENTRIES: usize = 20_000;
 const MAX_TEXT: usize = 1_024;
 const ENVIRONMENT: &str = "HKLM\\SYSTEM\\CurrentControlSet\\Control\\Session Manager\\Environment";
 
+/// What is watched.
+pub(super) const WATCH: &[&str] = &[
+    r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall",
+    r"HKLM\SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall",
+    r"HKU\*\Software\Microsoft\Windows\CurrentVersion\Uninstall",
+];
+
 /// What every reader is handed.
 struct Context<'a> {
     sys: &'a Sys,

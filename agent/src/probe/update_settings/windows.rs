@@ -23,6 +23,13 @@ const VERSION: &str = "HKLM\\SOFTWARE\\Microsoft\\Windows NT\\CurrentVersion";
 const OFFICE: &str = "HKLM\\SOFTWARE\\Microsoft\\Office\\ClickToRun\\Configuration";
 const OFFICE_POLICY: &str = "HKLM\\SOFTWARE\\Policies\\Microsoft\\office\\16.0\\common\\officeupdate";
 
+/// What is watched.
+pub(super) const WATCH: &[&str] = &[
+    r"HKLM\SOFTWARE\Policies\Microsoft\Windows\WindowsUpdate",
+    r"HKLM\SOFTWARE\Microsoft\PolicyManager\current\device\Update",
+    r"HKLM\SOFTWARE\Microsoft\WindowsUpdate\UX\Settings",
+];
+
 /// A browser whose updater takes a policy: its own switch, else the one for all products.
 struct Updater {
     name: &'static str,

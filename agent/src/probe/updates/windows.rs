@@ -35,6 +35,12 @@ const REST: SignedDuration = SignedDuration::from_hours(6);
 const FILE: &str = "windows_update.json";
 const MAX_FILE: usize = 16 * 1024 * 1024;
 
+/// What is watched.
+pub(super) const WATCH: &[&str] = &[
+    r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\WindowsUpdate\Auto Update\RebootRequired",
+    r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Component Based Servicing\RebootPending",
+];
+
 pub fn collect(sys: &Sys, config: &ProbeConfig) -> Vec<Collection> {
     if sys.is_live() { search(sys, config) } else { from_files(sys) }
 }

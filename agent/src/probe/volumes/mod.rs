@@ -31,7 +31,8 @@ pub static PROBE: Probe = Probe {
 fn watch(family: Family) -> &'static [&'static str] {
     match family {
         Family::Linux => &["/etc/fstab", "/etc/crypttab"],
-        Family::Windows | Family::Macos => &[],
+        Family::Windows => windows::WATCH,
+        Family::Macos => &[],
     }
 }
 

@@ -17,6 +17,9 @@ const ENCRYPTION: &str =
     "SELECT DriveLetter, ProtectionStatus, ConversionStatus FROM Win32_EncryptableVolume";
 const SOURCE: &str = "Win32_LogicalDisk; Win32_EncryptableVolume";
 
+/// What is watched.
+pub(super) const WATCH: &[&str] = &[r"HKLM\SYSTEM\MountedDevices"];
+
 /// Collects `volumes` and `volumes_observed`. Privilege: administrator for BitLocker.
 #[must_use]
 pub fn collect(sys: &Sys) -> Vec<Collection> {

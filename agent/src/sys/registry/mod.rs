@@ -11,6 +11,7 @@ mod hive;
 mod log;
 mod user;
 mod value;
+pub mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

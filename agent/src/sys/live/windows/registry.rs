@@ -61,6 +61,11 @@ impl Key {
         Ok(values.into_iter().map(|(name, value)| (name, decode(&value))).collect())
     }
 
+    /// The key as the system's calls take it; open as long as this value.
+    pub fn handle(&self) -> HKEY {
+        self.0.raw_handle()
+    }
+
     /// When the key changed last.
     pub fn last_written(&self) -> Option<Timestamp> {
         let time = self.0.query_info().ok()?.last_write_time;
