@@ -105,14 +105,14 @@ fn moment_at(bytes: &[u8], at: usize) -> Option<Option<Timestamp>> {
 }
 
 /// The last SID of the value with four parts, of which the first is 21.
-fn machine_sid(bytes: &[u8]) -> Option<String> {
+pub fn machine_sid(bytes: &[u8]) -> Option<String> {
     const HEAD: [u8; 12] = [1, 4, 0, 0, 0, 0, 0, 5, 21, 0, 0, 0];
     let at = bytes.windows(HEAD.len()).rposition(|window| window == HEAD)?;
     sid_text(bytes.get(at..)?).map(|(text, _)| text)
 }
 
 /// An account; `None` within for one of a machine or a trust.
-fn user(fixed: &[u8], variable: &[u8]) -> Option<Option<LocalUser>> {
+pub fn user(fixed: &[u8], variable: &[u8]) -> Option<Option<LocalUser>> {
     let flags = u16_at(fixed, 56)?;
     let name = utf16(entry(variable, 1)?);
     let rid = u32_at(fixed, 48)?;
@@ -148,7 +148,8 @@ fn has_password(variable: &[u8]) -> Option<bool> {
     }
 }
 
-fn members(group: &[u8]) -> Option<Vec<String>> {
+/// SIDs of the members of a group's value `C`; `None` where it is cut.
+pub fn members(group: &[u8]) -> Option<Vec<String>> {
     let start = (u32_at(group, 40)? as usize).checked_add(C_DATA)?;
     let count = u32_at(group, 48)? as usize;
     let mut rest = group.get(start..)?;
@@ -164,7 +165,8 @@ fn members(group: &[u8]) -> Option<Vec<String>> {
     Some(out)
 }
 
-fn password_rules(fixed: &[u8]) -> Option<PasswordRules> {
+/// Password and lockout rules of the domain's value `F`; `None` where it is cut.
+pub fn password_rules(fixed: &[u8]) -> Option<PasswordRules> {
     let span = |at| {
         let ticks = i64_at(fixed, at)?;
         Some((ticks != NEVER && ticks != 0).then(|| ticks.unsigned_abs() / TICKS_PER_SECOND))

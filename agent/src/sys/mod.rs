@@ -44,7 +44,7 @@ pub use answer::{Space, Uname};
 pub use command::{Command, Output};
 pub use device::DeviceTimes;
 pub use error::SysError;
-pub use event_log::{Event, EventQuery, Events};
+pub use event_log::{Event, EventQuery, Events, parse as parse_event};
 pub use file::{Entry, FileKind, Stat};
 pub use journal::{JOURNAL_FOLDERS, KernelLog, KernelMessage};
 pub use process::Process;

@@ -6,7 +6,7 @@ mod xml;
 
 use jiff::Timestamp;
 
-pub(super) use xml::parse;
+pub use xml::parse;
 
 use super::{Family, Sys, SysError, live};
 

@@ -8,6 +8,7 @@ mod history;
 mod machine;
 mod package;
 mod posture;
+mod windows;
 mod wire;
 
 use crate::Target;
@@ -23,6 +24,7 @@ const GROUPS: &[&[Target]] = &[
     account::TARGETS,
     backup::TARGETS,
     posture::TARGETS,
+    windows::TARGETS,
 ];
 
 /// Every target.
