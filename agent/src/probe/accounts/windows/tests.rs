@@ -183,10 +183,3 @@ fn without_the_security_hive_the_domain_is_a_gap() {
     machine.sam(GROUP, "C", made::group("管理者", &[]));
     assert_eq!(collect(&machine).status(), Status::Partial);
 }
-
-#[test]
-fn zz_dump() {
-    let mut m = machine();
-    m.sam(r"SAM\Domains\Account", "F", made::rules(8, 10, 9));
-    std::fs::copy(m.fixture().path("Windows/System32/config/SAM"), "/tmp/A/SAM").unwrap();
-}
