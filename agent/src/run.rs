@@ -21,6 +21,7 @@ use crate::delivery::{Delivery, DeliveryError, Step, tls_trust};
 use crate::disk::DiskError;
 use crate::key::{About, Identity, KeyError};
 use crate::paths::Paths;
+use crate::probe::removable_devices::plug;
 use crate::probe::runner::Runner;
 use crate::probe::{Collection, ProbeConfig, backups, registry};
 use crate::report::{Collected, Moment as ReportMoment, ReportError, events_for_one_report};
@@ -110,7 +111,7 @@ pub async fn run_once(settings: Settings, sys: Sys) -> Result<(), RunError> {
 /// receiver.
 fn watch_media(sys: &Sys, enabled: bool) -> mpsc::Receiver<Event> {
     let (send, receive) = mpsc::channel(256);
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     if enabled && sys.is_live() {
         let sys = sys.clone();
         tokio::spawn(async move {
@@ -121,7 +122,7 @@ fn watch_media(sys: &Sys, enabled: bool) -> mpsc::Receiver<Event> {
             }
         });
     }
-    #[cfg(not(target_os = "linux"))]
+    #[cfg(not(any(target_os = "linux", windows)))]
     let _ = (sys, enabled, send);
     receive
 }
@@ -150,6 +151,8 @@ struct Agent {
     schedule: Schedule,
     watch: Watch,
     media: mpsc::Receiver<Event>,
+    /// How media are watched, once it is known.
+    media_watch: Option<String>,
     events: Vec<Event>,
     started_at: Timestamp,
     /// When delivery may be tried again.
@@ -188,6 +191,7 @@ impl Agent {
             schedule: Schedule::starting(Moment::now(), delay),
             watch,
             media,
+            media_watch: None,
             events: vec![],
             started_at,
             not_before: None,
@@ -261,6 +265,10 @@ impl Agent {
 
     /// A medium came or went: the event itself is reported, with the state read anew.
     fn media_event(&mut self, event: Event) {
+        if event.kind == plug::WATCHED {
+            self.media_watch = event.data["how"].as_str().map(str::to_owned);
+            return self.schedule.bring_forward([FactKind::Agent]);
+        }
         self.events.push(event);
         self.schedule.bring_forward([
             FactKind::RemovableDevices,
@@ -327,7 +335,10 @@ impl Agent {
         let mut records: Vec<FactRecord> = given
             .into_iter()
             .map(|collection| match collection.kind {
-                FactKind::Agent => with_tls_trust(collection.record, trust),
+                FactKind::Agent => {
+                    let record = with_field(collection.record, "tls_trust", Some(trust));
+                    with_field(record, "media_watch", self.media_watch.as_deref())
+                }
                 _ => collection.record,
             })
             .collect();
@@ -417,12 +428,12 @@ impl SpoolFailure {
     }
 }
 
-fn with_tls_trust(record: FactRecord, trust: &str) -> FactRecord {
+/// A record whose body says one thing more, where there is something to say.
+fn with_field(record: FactRecord, name: &str, value: Option<&str>) -> FactRecord {
     let mut content: FactContent = record.content.clone();
-    let Some(body) = content.body.as_mut().and_then(serde_json::Value::as_object_mut) else {
-        return record;
-    };
-    body.insert("tls_trust".to_owned(), trust.into());
+    let body = content.body.as_mut().and_then(serde_json::Value::as_object_mut);
+    let (Some(body), Some(value)) = (body, value) else { return record };
+    body.insert(name.to_owned(), value.into());
     FactRecord::from_content(content, record.collected_at).unwrap_or(record)
 }
 

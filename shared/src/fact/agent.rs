@@ -20,6 +20,10 @@ pub struct Agent {
     /// What the collector's TLS certificate is checked against: `pinned` (the CA of the enrolment token) or
     /// `os_store` (explicit setting, for proxies that inspect TLS); absent while not enrolled.
     pub tls_trust: Option<String>,
+    /// How arriving and leaving media are noticed between rounds, on Windows: `notices` of the system, `polling`
+    /// (it gives none; what came and went within seconds makes no event) or `unavailable`; absent where the agent
+    /// does not run as a service or does not say.
+    pub media_watch: Option<String>,
     /// Each fact kind and how its last collection went.
     pub probes: Vec<ProbeState>,
 }

@@ -18,7 +18,7 @@ pub struct Volumes {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Volume {
-    /// Mount point or drive letter.
+    /// Mount point or drive letter; the volume's own name (`\\?\Volume{...}\`) where it has neither.
     pub mount: String,
     /// Device or share.
     pub device: Option<String>,
@@ -26,12 +26,16 @@ pub struct Volume {
     pub file_system: Option<String>,
     /// Size, bytes.
     pub size_bytes: Option<u64>,
-    /// `fixed`, `removable`, `network`, `optical`, `memory`.
+    /// `fixed`, `removable`, `network`, `optical`, `memory`; `system` for a partition that start-up or recovery needs
+    /// and that holds nobody's data.
     pub class: Option<String>,
     /// Encrypted at rest; `None` where it could not be known.
     pub encrypted: Option<bool>,
     /// `luks`, `luks2`, `bitlocker`, `filevault`, `ecryptfs`, `fscrypt` ...
     pub encryption: Option<String>,
+    /// Cipher and key length where the system says it: `xts_aes_256`, `aes_128` ...
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encryption_method: Option<String>,
     /// Protection on (BitLocker may be suspended while encrypted).
     pub protection_on: Option<bool>,
     /// Mounted read-only.

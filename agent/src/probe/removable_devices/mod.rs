@@ -8,11 +8,14 @@ pub mod kernel_log;
 pub mod layout;
 mod linux;
 mod macos;
+pub mod plug;
 pub mod setupapi;
 pub mod sysfs;
 #[cfg(target_os = "linux")]
 pub mod watch;
 mod windows;
+#[cfg(windows)]
+pub use plug as watch;
 
 use tenken_shared::fact::FactKind;
 use tenken_shared::text::Text;

@@ -31,15 +31,10 @@ const MAX_LOGS: usize = 100;
 
 /// Collects both facts.
 pub(super) fn collect(sys: &Sys) -> Vec<Collection> {
-    let mut cx = Context {
-        sys,
-        sources: Sources::new(),
-        join: Join::default(),
-        volumes: BTreeMap::new(),
-        disks: BTreeMap::new(),
-    };
+    let mut cx = Context::new(sys);
     cx.sources.require_whole_hives(sys);
     cx.nodes();
+    cx.portable_bus();
     cx.mounted();
     cx.interfaces();
     cx.users();
@@ -68,9 +63,22 @@ struct Context<'a> {
     volumes: BTreeMap<Vec<u8>, usize>,
     /// Devices by the id of the partition manager, lower case with braces.
     disks: BTreeMap<String, usize>,
+    /// Devices by the container all their nodes are in, lower case with braces.
+    containers: BTreeMap<String, usize>,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
+    fn new(sys: &'a Sys) -> Self {
+        Self {
+            sys,
+            sources: Sources::new(),
+            join: Join::default(),
+            volumes: BTreeMap::new(),
+            disks: BTreeMap::new(),
+            containers: BTreeMap::new(),
+        }
+    }
+
     /// Runs one source; its error is its state.
     fn source(&mut self, name: &str, read: impl FnOnce(&mut Self) -> Result<usize, SysError>) {
         match read(self) {

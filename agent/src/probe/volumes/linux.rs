@@ -142,6 +142,7 @@ fn volume(mount: &Mount, blocks: Option<&Blocks<'_>>, mapped: &[String]) -> Volu
         class: class.map(str::to_owned),
         encrypted,
         encryption,
+        encryption_method: None,
         protection_on: None,
         read_only: Some(mount.read_only),
     }

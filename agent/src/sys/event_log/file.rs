@@ -1,6 +1,6 @@
 //! `.evtx` files: a header, then chunks of 64 KiB that stand alone, so that a damaged one costs only itself.
 
-use std::fs::File;
+use std::io::{Cursor, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use evtx::{EvtxParser, ParserSettings};
@@ -46,7 +46,19 @@ fn read(sys: &Sys, path: &str, query: &EventQuery, gathered: &mut Gathered) -> R
         .unwrap_or_else(|_| Err(SysError::malformed(path, "the reader gave up")))
 }
 
-fn read_file(file: File, path: &str, query: &EventQuery, gathered: &mut Gathered) -> Result<(), SysError> {
+/// Events of one log by the bytes of its file. Errors: as for [`Sys::events`].
+pub fn events_in(bytes: Vec<u8>, query: &EventQuery) -> Result<Events, SysError> {
+    let mut gathered = Gathered::new(query);
+    read_file(Cursor::new(bytes), &query.channel, query, &mut gathered)?;
+    Ok(gathered.finish())
+}
+
+fn read_file(
+    file: impl Read + Seek,
+    path: &str,
+    query: &EventQuery,
+    gathered: &mut Gathered,
+) -> Result<(), SysError> {
     let parser = EvtxParser::from_read_seek(file).map_err(|error| SysError::malformed(path, error))?;
     let mut parser = parser.with_configuration(ParserSettings::new().num_threads(1).indent(false));
     for chunk in parser.chunks() {

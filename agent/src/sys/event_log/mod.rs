@@ -6,6 +6,7 @@ mod xml;
 
 use jiff::Timestamp;
 
+pub use file::events_in;
 pub use xml::parse;
 
 use super::{Family, Sys, SysError, live};

@@ -230,16 +230,21 @@ impl RegistryKey {
 
     /// The subkeys, opened; one that went away meanwhile is left out.
     pub fn children(&self) -> Result<Vec<Self>, SysError> {
+        self.each_child()?.into_iter().collect()
+    }
+
+    /// The same for who can do without one that cannot be read.
+    pub fn each_child(&self) -> Result<Vec<Result<Self, SysError>>, SysError> {
         if let Place::Hive { hive, node } = &self.place {
             let child = |cell| {
-                let node = hive.node(cell)?;
+                let node = self.checked(hive.node(cell))?;
                 let path = format!("{}\\{}", self.path, node.name);
                 let place = Place::Hive { hive: Arc::clone(hive), node };
                 Ok(Self { path, place, tracer: self.tracer.clone() })
             };
-            return self.checked(hive.subkeys(node).and_then(|cells| cells.into_iter().map(child).collect()));
+            return Ok(self.checked(hive.subkeys(node))?.into_iter().map(child).collect());
         }
-        self.subkeys()?.iter().filter_map(|name| self.open(name).transpose()).collect()
+        Ok(self.subkeys()?.iter().filter_map(|name| self.open(name).transpose()).collect())
     }
 
     /// Name of the key itself: the last part of its path.

@@ -39,7 +39,7 @@ static LOGS: [Log; 5] = [
     Log {
         channel: "Microsoft-Windows-DriverFrameworks-UserMode/Operational",
         provider: None,
-        ids: &[2003, 2100, 2102],
+        ids: &[2003, 2004, 2006, 2010, 2100, 2101, 2102],
         trace: "DriverFrameworks-UserMode",
         read: driver_host,
     },
@@ -134,12 +134,13 @@ fn partition(cx: &mut Context<'_>, event: &Event, trace: &'static str) -> bool {
     true
 }
 
-/// 2003 is an arrival; 2100 and 2102 tell of a removal where they carry such a request.
-fn driver_host(cx: &mut Context<'_>, event: &Event, trace: &'static str) -> bool {
+/// 2003 to 2010 are steps of an arrival, which are one where they follow each other; 2100 to 2102 tell of a removal
+/// where they carry such a request.
+pub(super) fn driver_host(cx: &mut Context<'_>, event: &Event, trace: &'static str) -> bool {
     let Some(index) = device(event).and_then(|i| cx.storage(&i)) else { return false };
     let code = |word: &str| event.data.iter().find(|(name, _)| name.contains(word)).map(|(_, v)| v.trim());
     let what = match event.id {
-        2003 => What::Arrived,
+        2003 | 2004 | 2006 | 2010 => What::Arrived,
         _ if code("Major") == Some(PNP_MAJOR) && code("Minor").is_some_and(|m| REMOVALS.contains(&m)) => {
             What::Removed
         }

@@ -3,7 +3,7 @@
 //! Dates are properties of the set `{83da6326-97a6-4088-9453-a1923f573b29}`: 0064 latest installation, 0065
 //! first installation, 0066 last arrival, 0067 last removal; 000A names the parent. Windows 8 and later keep a
 //! property in the unnamed value of its key, Windows 7 in `Data` of `<8 digits>\00000000`. The keys are readable
-//! by SYSTEM only; a running system is asked for the same dates by its API.
+//! by SYSTEM only; to anybody else a running system tells dates, parent and name by its API.
 
 use std::collections::BTreeMap;
 
@@ -14,19 +14,42 @@ use super::Context;
 use crate::probe::removable_devices::instance::Instance;
 use crate::probe::removable_devices::join::{EXACT, What, add};
 use crate::probe::removable_devices::layout;
+use crate::probe::removable_devices::plug::PORTABLE;
 use crate::sys::{DeviceTimes, RegistryKey, RegistryValue, SysError, filetime};
 
 const ENUM: &str = r"HKLM\SYSTEM\CurrentControlSet\Enum";
 const TREES: [&str; 5] = ["USB", "USBSTOR", "SCSI", "SD", "SBP2"];
+/// What the shell offers as portable devices, sticks and cards among them: Windows 8 and later, Windows 7.
+const PORTABLE_BUS: [&str; 2] = [r"SWD\WPDBUSENUM", r"WpdBusEnumRoot\UMB"];
 const DATES: &str = r"Properties\{83da6326-97a6-4088-9453-a1923f573b29}";
 const BUS_NAME: &str = r"Properties\{540b947e-8b40-45bc-a8a2-6a0b894cbda2}";
-/// Setup class of phones, cameras and players.
-const PORTABLE: &str = "{eec5ad98-8080-425f-922a-dabf3de3f69a}";
 /// Containers of what is built in.
 const NO_CONTAINER: [&str; 2] =
     ["{00000000-0000-0000-0000-000000000000}", "{00000000-0000-0000-ffff-ffffffffffff}"];
 const CAPABILITY_REMOVABLE: u64 = 4;
 const MAX_NODES: usize = 50_000;
+
+/// What of a tree could not be read.
+#[derive(Default)]
+struct Damaged {
+    count: usize,
+    first: Option<SysError>,
+}
+
+impl Damaged {
+    fn take<T>(&mut self, read: Result<T, SysError>) -> Option<T> {
+        read.map_err(|error| {
+            self.count += 1;
+            self.first.get_or_insert(error);
+        })
+        .ok()
+    }
+
+    fn reason(self) -> Option<Reason> {
+        let first = self.first?;
+        Some(Reason::with(&first.reason().code, format!("{} device nodes, the first: {first}", self.count)))
+    }
+}
 
 /// One node.
 struct Node {
@@ -54,8 +77,11 @@ impl Context<'_> {
         for tree in TREES {
             let path = format!("{ENUM}\\{tree}");
             match self.tree(&path) {
-                Ok(Some(found)) => {
-                    self.sources.known(&path, found.len());
+                Ok(Some((found, damaged))) => {
+                    match damaged {
+                        None => self.sources.known(&path, found.len()),
+                        Some(reason) => self.sources.gap(&path, Status::Partial, reason),
+                    }
                     nodes.extend(found);
                 }
                 Ok(None) => self.sources.gap(&path, Status::Absent, Reason::new("not_present")),
@@ -65,11 +91,16 @@ impl Context<'_> {
         Tree::of(self, nodes).join();
     }
 
-    fn tree(&mut self, path: &str) -> Result<Option<Vec<Node>>, SysError> {
+    /// The nodes of one tree, and what is to be said where some of it could not be read: one bad node costs only
+    /// itself.
+    fn tree(&mut self, path: &str) -> Result<Option<(Vec<Node>, Option<Reason>)>, SysError> {
         let Some(root) = self.sys.registry(path)? else { return Ok(None) };
-        let mut out = Vec::new();
-        for device in root.children()? {
-            for key in device.children()? {
+        let (mut out, mut damaged) = (Vec::new(), Damaged::default());
+        for device in root.each_child()? {
+            let keys = damaged.take(device.and_then(|device| Ok((device.each_child()?, device))));
+            let Some((keys, device)) = keys else { continue };
+            for key in keys {
+                let Some(key) = damaged.take(key) else { continue };
                 let Some(instance) =
                     Instance::parse(&format!("{}\\{}\\{}", root.name(), device.name(), key.name()))
                 else {
@@ -77,12 +108,12 @@ impl Context<'_> {
                 };
                 if out.len() >= MAX_NODES {
                     self.sources.truncated(format!("{path} nodes"), MAX_NODES);
-                    return Ok(Some(out));
+                    return Ok(Some((out, damaged.reason())));
                 }
-                out.push(self.node(instance, &key)?);
+                out.extend(damaged.take(self.node(instance, &key)));
             }
         }
-        Ok(Some(out))
+        Ok(Some((out, damaged.reason())))
     }
 
     fn node(&mut self, instance: Instance, key: &RegistryKey) -> Result<Node, SysError> {
@@ -95,9 +126,7 @@ impl Context<'_> {
             service: text("Service")?.unwrap_or_default().to_ascii_lowercase(),
             portable: text("ClassGUID")?.is_some_and(|c| c.eq_ignore_ascii_case(PORTABLE)),
             removable: key.number("Capabilities")?.unwrap_or_default() & CAPABILITY_REMOVABLE != 0,
-            container: text("ContainerID")?
-                .map(|c| c.to_ascii_lowercase())
-                .filter(|c| !NO_CONTAINER.contains(&c.as_str())),
+            container: container(key)?,
             prefix: text("ParentIdPrefix")?.map(|p| p.to_uppercase()),
             name: text("FriendlyName")?.or(bus_name),
             parent,
@@ -108,6 +137,58 @@ impl Context<'_> {
         })
     }
 
+    /// Volumes and devices as the shell offers them: named by the storage node below, else known by their container.
+    /// Their names are labels, and left out.
+    pub(super) fn portable_bus(&mut self) {
+        for tree in PORTABLE_BUS {
+            let path = format!("{ENUM}\\{tree}");
+            match self.portable_nodes(&path, &format!("Enum\\{tree}")) {
+                Ok(None) => self.sources.gap(&path, Status::Absent, Reason::new("not_present")),
+                Ok(Some((count, None))) => self.sources.known(&path, count),
+                Ok(Some((_, Some(reason)))) => self.sources.gap(&path, Status::Partial, reason),
+                Err(error) => self.sources.error(&path, &error),
+            }
+        }
+    }
+
+    fn portable_nodes(
+        &mut self,
+        path: &str,
+        trace: &str,
+    ) -> Result<Option<(usize, Option<Reason>)>, SysError> {
+        let Some(root) = self.sys.registry(path)? else { return Ok(None) };
+        let (mut count, mut damaged) = (0, Damaged::default());
+        let keys = root.each_child()?;
+        if keys.len() > MAX_NODES {
+            self.sources.truncated(format!("{path} nodes"), MAX_NODES);
+        }
+        for key in keys.into_iter().take(MAX_NODES) {
+            let read = key.and_then(|key| Ok((container(&key)?, self.properties(&key)?.0, key)));
+            let Some((container, times, key)) = damaged.take(read) else { continue };
+            let of_container = container.and_then(|c| self.containers.get(&c).copied());
+            let index = of_container.or_else(|| self.storage(&Instance::parse(key.name())?));
+            let Some(index) = index else { continue };
+            count += 1;
+            self.traced(index, trace, &times);
+        }
+        Ok(Some((count, damaged.reason())))
+    }
+
+    /// Notes that a node stands for a device, and its dates.
+    fn traced(&mut self, index: usize, source: &str, times: &DeviceTimes) {
+        self.join.trace(index, source);
+        let times = [
+            (What::Installed, times.first_installed, "0065"),
+            (What::Arrived, times.arrived, "0066"),
+            (What::Removed, times.removed, "0067"),
+        ];
+        for (what, at, property) in times {
+            if let Some(at) = at {
+                self.join.time(index, what, at, &format!("{source} {property}"), EXACT);
+            }
+        }
+    }
+
     /// Dates, parent and the name the device gives of itself.
     fn properties(
         &mut self,
@@ -116,7 +197,9 @@ impl Context<'_> {
         let dates = match key.open(DATES) {
             Err(SysError::Denied { .. }) if self.sys.is_live() => {
                 let path = key.path().strip_prefix(ENUM).unwrap_or_default().trim_start_matches('\\');
-                return Ok((self.sys.device_times(path)?, None, None));
+                let properties = self.sys.device_properties(path)?;
+                let parent = properties.parent.as_deref().and_then(Instance::parse);
+                return Ok((properties.times, parent, properties.bus_name));
             }
             dates => dates?,
         };
@@ -131,6 +214,12 @@ impl Context<'_> {
         let bus = key.open(BUS_NAME)?.map(|k| property(&k, "0004")).transpose()?.flatten();
         Ok((times, parent, bus.as_ref().and_then(text_of)))
     }
+}
+
+/// The container a node is in, if it is in one.
+fn container(key: &RegistryKey) -> Result<Option<String>, SysError> {
+    let container = key.string("ContainerID")?.map(|container| container.to_ascii_lowercase());
+    Ok(container.filter(|c| !c.is_empty() && !NO_CONTAINER.contains(&c.as_str())))
 }
 
 /// A property, in the form of Windows 8 and later, or of Windows 7.
@@ -170,7 +259,6 @@ struct Tree<'a, 'b> {
     cx: &'a mut Context<'b>,
     nodes: Vec<Node>,
     usb: BTreeMap<String, usize>,
-    containers: BTreeMap<String, usize>,
     prefixes: Vec<(String, usize)>,
 }
 
@@ -182,7 +270,7 @@ impl<'a, 'b> Tree<'a, 'b> {
             .filter(|(_, n)| n.instance.enumerator == "USB")
             .map(|(i, n)| (n.instance.key(), i))
             .collect();
-        Self { cx, nodes, usb, containers: BTreeMap::new(), prefixes: vec![] }
+        Self { cx, nodes, usb, prefixes: vec![] }
     }
 
     fn join(mut self) {
@@ -206,7 +294,7 @@ impl<'a, 'b> Tree<'a, 'b> {
             self.describe(part, index);
             self.prefixes.extend(part.prefix.clone().map(|p| (p, index)));
             if let Some(container) = &part.container {
-                self.containers.insert(container.clone(), index);
+                self.cx.containers.insert(container.clone(), index);
             }
         }
         Some(index)
@@ -242,7 +330,7 @@ impl<'a, 'b> Tree<'a, 'b> {
                 None => self.cx.join.find(&parent),
             };
         }
-        if let Some(index) = node.container.as_ref().and_then(|c| self.containers.get(c)) {
+        if let Some(index) = node.container.as_ref().and_then(|c| self.cx.containers.get(c)) {
             return Some(*index);
         }
         let id = node.instance.id.to_uppercase();
@@ -259,19 +347,8 @@ impl<'a, 'b> Tree<'a, 'b> {
 
     fn describe(&mut self, node: &Node, index: usize) {
         let source = format!("Enum\\{}", node.instance.enumerator);
-        let join = &mut self.cx.join;
-        join.trace(index, &source);
-        let times = [
-            (What::Installed, node.times.first_installed, "0065"),
-            (What::Arrived, node.times.arrived, "0066"),
-            (What::Removed, node.times.removed, "0067"),
-        ];
-        for (what, at, property) in times {
-            if let Some(at) = at {
-                join.time(index, what, at, &format!("{source} {property}"), EXACT);
-            }
-        }
-        join.edit(index, |device| {
+        self.cx.traced(index, &source, &node.times);
+        self.cx.join.edit(index, |device| {
             let latest = node.times.installed.and_then(|at| Timestamp::from_second(at.as_second()).ok());
             if let Some(at) = latest.filter(|at| device.installed.as_ref().is_none_or(|s| s.at < *at)) {
                 let (source, confidence) = (format!("{source} 0064"), EXACT.to_owned());

@@ -4,6 +4,8 @@ use super::super::PROBE;
 use super::*;
 use crate::probe::ProbeConfig;
 use crate::probe::fixture::{Fixture, body, corpus};
+use crate::probe::winhive::Machine;
+use crate::sys::Event;
 
 fn ledger(fixture: &Fixture) -> (RemovableDevices, RemovableObserved) {
     let config = ProbeConfig::default();
@@ -108,6 +110,110 @@ fn what_cannot_be_read_is_a_gap() {
         fixture.write(file, b"rubbish");
         let fact = fixture.collect::<RemovableDevices>(&PROBE, &ProbeConfig::default());
         assert_eq!(fact.reason().map(|r| r.code.as_str()), Some(code), "{file}");
+    }
+}
+
+/// A machine with a stick (bus node and storage node), and the path of its trees.
+fn with_stick() -> (Machine, &'static str) {
+    let mut machine = Machine::new();
+    let trees = r"ControlSet001\Enum";
+    let usb = format!(r"{trees}\USB\VID_30DE&PID_6544\0022CFF6BD70B2A0");
+    machine
+        .system("Select", "Current", 1)
+        .system(&usb, "Service", "USBSTOR")
+        .system(&usb, "ContainerID", "{11111111-2222-3333-4444-555555555555}")
+        .system(
+            &format!(r"{trees}\USBSTOR\Disk&Ven_KIOXIA&Prod_TransMemory&Rev_1.00\0022CFF6BD70B2A0&0"),
+            "Service",
+            "disk",
+        );
+    (machine, trees)
+}
+
+#[test]
+fn an_odd_node_costs_only_itself() {
+    let (mut machine, trees) = with_stick();
+    let whole = body(machine.collect::<RemovableDevices>(&PROBE, &ProbeConfig::default()));
+    assert_eq!(whole.items.len(), 1, "{:?}", whole.items);
+    // A value of another type, before and behind the good node.
+    for id in ["0000", "FFFF"] {
+        machine.system(&format!(r"{trees}\USB\VID_30DE&PID_6544\{id}"), "ContainerID", 7);
+    }
+    let fact = machine.collect::<RemovableDevices>(&PROBE, &ProbeConfig::default());
+    assert_eq!(fact.status(), Status::Partial);
+    let devices = body(fact);
+    assert_eq!(devices.items, whole.items);
+    let tree = devices.sources.iter().find(|s| s.source.ends_with(r"Enum\USB")).unwrap();
+    let reason = tree.reason.as_ref().unwrap();
+    assert_eq!((tree.status, reason.code.as_str()), (Status::Partial, "malformed"));
+    assert!(reason.detail.as_ref().unwrap().starts_with("2 device nodes"), "{reason:?}");
+}
+
+#[test]
+fn the_bus_of_portable_devices_tells_of_sticks_by_name_or_container() {
+    let (mut machine, trees) = with_stick();
+    let bus = format!(r"{trees}\SWD\WPDBUSENUM");
+    let disk = "{53F56307-B6BF-11D0-94F2-00A0C91EFB8B}";
+    let nodes = [
+        // A stick known by this node alone, and the known one by the container of its volume.
+        format!("_??_USBSTOR#DISK&VEN_BUFFALO&PROD_RUF3&REV_1.00#A1B2C3D4E5F60718&0#{disk}"),
+        "{0bd5c5a3-1111-11ee-9f0e-806e6f6e6963}#0000000000100000".to_owned(),
+    ];
+    let last_arrival = r"Properties\{83da6326-97a6-4088-9453-a1923f573b29}\0066";
+    for node in &nodes {
+        let node = format!(r"{bus}\{node}");
+        machine.system(&node, "FriendlyName", "売上表").system(
+            &format!(r"{node}\{last_arrival}"),
+            "",
+            133_000_000_000_000_000_u64.to_le_bytes().to_vec(),
+        );
+    }
+    let container = "{11111111-2222-3333-4444-555555555555}";
+    machine.system(&format!(r"{bus}\{}", nodes[1]), "ContainerID", container);
+    let devices = body(machine.collect::<RemovableDevices>(&PROBE, &ProbeConfig::default()));
+    for serial in ["A1B2C3D4E5F60718", "0022CFF6BD70B2A0"] {
+        let device = by_serial(&devices, serial);
+        assert!(device.traces.contains(&r"Enum\SWD\WPDBUSENUM".to_owned()), "{device:?}");
+    }
+    let observed = body(machine.collect::<RemovableObserved>(&PROBE, &ProbeConfig::default()));
+    let arrival = &use_of(&observed, "A1B2C3D4E5F60718").last_arrival;
+    assert_eq!(told(arrival).1, r"Enum\SWD\WPDBUSENUM 0066");
+    assert!(!serde_json::to_string(&devices).unwrap().contains("売上表"), "labels are not collected");
+}
+
+#[test]
+fn every_step_of_the_driver_host_is_an_arrival_or_a_removal() {
+    let fixture = Fixture::empty();
+    fixture.folder("/Windows/System32/config");
+    let sys = fixture.sys();
+    let lifetime = ("lifetime".to_owned(), "{x}".to_owned());
+    let instance = r"SWD\WPDBUSENUM\_??_USBSTOR#DISK&VEN_A&PROD_B&REV_1#0123AB4567CD&0#{53f56307-b6bf-11d0-94f2-00a0c91efb8b}";
+    let event = |id, request: &[(&str, &str)]| Event {
+        id,
+        at: "2026-11-20T01:00:00Z".parse().unwrap(),
+        data: [lifetime.clone(), ("InstanceId".into(), instance.into())]
+            .into_iter()
+            .chain(request.iter().map(|(name, value)| ((*name).into(), (*value).into())))
+            .collect(),
+        ..Event::default()
+    };
+    let removal = [("RequestMajorCode", "27"), ("RequestMinorCode", "2")];
+    for (id, request, arrivals, removals) in [
+        (2003, &[][..], 1, 0),
+        (2004, &[], 1, 0),
+        (2006, &[], 1, 0),
+        (2010, &[], 1, 0),
+        (2100, &removal, 0, 1),
+        (2101, &removal, 0, 1),
+        (2102, &removal, 0, 1),
+        (2101, &[("RequestMajorCode", "22"), ("RequestMinorCode", "2")], 0, 0),
+    ] {
+        let mut cx = Context::new(&sys);
+        let taken = event::driver_host(&mut cx, &event(id, request), "trace");
+        assert_eq!(taken, arrivals + removals > 0, "{id}");
+        let (_, uses) = cx.join.finish();
+        let found = uses.first().map_or((0, false), |u| (u.arrivals, u.last_removal.is_some()));
+        assert_eq!(found, (arrivals, removals > 0), "{id} {request:?}");
     }
 }
 
