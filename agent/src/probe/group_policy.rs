@@ -11,14 +11,16 @@
 use std::collections::BTreeSet;
 
 use super::sources::Sources;
-use crate::sys::{Sys, SysError};
+use crate::sys::{Sys, SysError, UserHive};
 
 const MAX_FILE: u64 = 8 * 1024 * 1024;
 const MAX_ENTRIES: usize = 50_000;
 const LOCAL_MACHINE: &str = "/Windows/System32/GroupPolicy/Machine/Registry.pol";
 const LOCAL_USERS: &str = "/Windows/System32/GroupPolicy/User/Registry.pol";
+/// Local policies of single people, by SID.
+const LOCAL_USER: &str = "/Windows/System32/GroupPolicyUsers";
 const APPLIED: &str = "/ProgramData/ntuser.pol";
-const MDM: &str = r"HKLM\SOFTWARE\Microsoft\PolicyManager\current\device";
+const MDM: &str = r"HKLM\SOFTWARE\Microsoft\PolicyManager\current";
 
 /// Set by the local group policy.
 pub const LOCAL: &str = "local";
@@ -45,15 +47,25 @@ impl Origins {
     pub fn of_machine(sys: &Sys, sources: &mut Sources) -> Self {
         let local = read(sys, LOCAL_MACHINE, sources);
         let applied = read(sys, APPLIED, sources);
-        let managed = managed(sys).inspect_err(|e| sources.error(MDM, e)).unwrap_or_default();
-        Self { local, applied, managed }
+        Self { local, applied, managed: managed(sys, "device", sources) }
     }
 
-    /// Policies of one user, by the folder of the profile as the root has it (`/Users/...`).
-    pub fn of_user(sys: &Sys, profile: Option<&str>, sources: &mut Sources) -> Self {
-        let local = read(sys, LOCAL_USERS, sources);
-        let applied = profile.map(|p| read(sys, &format!("{p}/ntuser.pol"), sources)).unwrap_or_default();
-        Self { local, applied, managed: Names::new() }
+    /// What the local policy sets for all users; [`Self::of_user`] makes it that of one.
+    pub fn of_users(sys: &Sys, sources: &mut Sources) -> Self {
+        Self { local: read(sys, LOCAL_USERS, sources), ..Self::default() }
+    }
+
+    /// Policies of one user, where these are those of all.
+    pub fn of_user(&self, sys: &Sys, user: &UserHive, sources: &mut Sources) -> Self {
+        let mut out = Self { local: self.local.clone(), ..Self::default() };
+        if let Some(Ok(profile)) = user.profile.as_deref().map(|profile| sys.windows_path(profile)) {
+            out.applied = read(sys, &format!("{profile}/ntuser.pol"), sources);
+        }
+        if !user.sid.is_empty() {
+            out.local.extend(read(sys, &format!("{LOCAL_USER}/{}/User/Registry.pol", user.sid), sources));
+            out.managed = managed(sys, &user.sid, sources);
+        }
+        out
     }
 
     /// Who set `value` of `key` (without its hive); `area` is the name device management gives the subject.
@@ -76,10 +88,12 @@ fn name(key: &str, value: &str) -> String {
     format!("{key}\\{value}").to_lowercase()
 }
 
-/// Areas that device management has set.
-fn managed(sys: &Sys) -> Result<Names, SysError> {
-    let areas = sys.registry(MDM)?.map(|key| key.subkeys()).transpose()?.unwrap_or_default();
-    Ok(areas.into_iter().map(|area| area.to_lowercase()).collect())
+/// Areas that device management has set for the device, or for a user by SID.
+fn managed(sys: &Sys, scope: &str, sources: &mut Sources) -> Names {
+    let key = format!(r"{MDM}\{scope}");
+    let areas = sys.registry(&key).and_then(|key| key.map(|key| key.subkeys()).transpose());
+    let areas = areas.inspect_err(|error| sources.error(&key, error)).ok().flatten().unwrap_or_default();
+    areas.into_iter().map(|area| area.to_lowercase()).collect()
 }
 
 fn read(sys: &Sys, path: &str, sources: &mut Sources) -> Names {

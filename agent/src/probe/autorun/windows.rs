@@ -22,6 +22,9 @@ const SUBJECT: &str = "explorer_policy";
 const MEDIA: u64 = 1 << 2 | 1 << 3 | 1 << 5;
 /// Windows' own value where nothing is set.
 const DEFAULT: u64 = 0x91;
+/// Noted, but they decide nothing: the one stops commands of `autorun.inf` alone, the other has Windows obey
+/// `NoDriveTypeAutoRun`, which every Windows since 7 does anyhow.
+const NOTED: [&str; 2] = ["NoAutorun", "HonorAutorunSetting"];
 const AREAS: [&str; 2] = ["Autoplay", "ADMX_AutoPlay"];
 
 /// What is watched.
@@ -104,8 +107,9 @@ impl Context<'_> {
     fn machine_scope(&mut self, origins: &Origins) -> Result<Scope, SysError> {
         let open = |key: &str| self.sys.registry(&format!("HKLM\\{key}"));
         let (explorer, policies) = (open(EXPLORER)?, open(POLICIES)?);
-        // Noted, but it stops commands of `autorun.inf` alone.
-        self.number("machine", explorer.as_ref(), EXPLORER, "NoAutorun", Some(origins))?;
+        for name in NOTED {
+            self.number("machine", explorer.as_ref(), EXPLORER, name, Some(origins))?;
+        }
         Ok(Scope {
             drive_types: self.number(
                 "machine",
@@ -135,10 +139,12 @@ impl Context<'_> {
             }
         };
         let mut out = Vec::new();
+        let of_all = Origins::of_users(self.sys, &mut self.sources);
         for user in hives {
             let name = user.user.clone().unwrap_or_else(|| user.sid.clone());
-            let scope = self.user_scope(&user, &name);
+            let scope = self.user_scope(&user, &name, &of_all);
             match (&scope, machine) {
+                (Err(error), _) if user.is_gone() => self.sources.error(format!("HKU:{name}"), error),
                 (Ok(scope), Some(machine)) => {
                     self.sources.known(format!("HKU:{name}"), 1);
                     out.push(Some(machine.permits(scope)));
@@ -153,15 +159,26 @@ impl Context<'_> {
         Some(out)
     }
 
-    fn user_scope(&mut self, user: &UserHive, name: &str) -> Result<Scope, SysError> {
+    fn user_scope(&mut self, user: &UserHive, name: &str, of_all: &Origins) -> Result<Scope, SysError> {
         let hive = user.hive.as_ref().map_err(Clone::clone)?;
         self.sources.whole_hive(hive);
+        let origins = of_all.of_user(self.sys, user, &mut self.sources);
+        let origins = Some(&origins);
         let (explorer, policies, handlers) =
             (hive.open(EXPLORER)?, hive.open(POLICIES)?, hive.open(HANDLERS)?);
-        self.number(name, explorer.as_ref(), EXPLORER, "NoAutorun", None)?;
+        for noted in NOTED {
+            self.number(name, explorer.as_ref(), EXPLORER, noted, origins)?;
+        }
         Ok(Scope {
-            drive_types: self.number(name, explorer.as_ref(), EXPLORER, "NoDriveTypeAutoRun", None)?,
-            no_non_volume: self.number(name, policies.as_ref(), POLICIES, "NoAutoplayfornonVolume", None)?,
+            drive_types: self.number(name, explorer.as_ref(), EXPLORER, "NoDriveTypeAutoRun", origins)?,
+            no_non_volume: self.number(
+                name,
+                policies.as_ref(),
+                POLICIES,
+                "NoAutoplayfornonVolume",
+                origins,
+            )?,
+            // The user's own choice, which no policy sets.
             disabled: self.number(name, handlers.as_ref(), HANDLERS, "DisableAutoplay", None)?,
         })
     }
@@ -201,8 +218,7 @@ impl Context<'_> {
         };
         let permits = match name {
             "NoDriveTypeAutoRun" => Some(number & MEDIA != MEDIA),
-            // It stops commands of `autorun.inf`, and nothing else.
-            "NoAutorun" => None,
+            name if NOTED.contains(&name) => None,
             _ => Some(number != 1),
         };
         let origin = origins.map(|o| format!(" ({})", o.of(path, name, &AREAS))).unwrap_or_default();

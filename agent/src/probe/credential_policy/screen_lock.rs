@@ -30,6 +30,10 @@ pub(super) fn users(sys: &Sys, machine: Option<u64>, sources: &mut Sources) -> V
         }
     };
     sources.known("profiles", hives.len());
+    let (gone, hives): (Vec<_>, Vec<_>) = hives.into_iter().partition(UserHive::is_gone);
+    for user in gone {
+        sources.error(format!("profile {}", user.sid), &SysError::Absent { what: user.sid });
+    }
     let mut rows: Vec<ScreenLock> = hives.into_iter().map(|hive| row(hive, machine)).collect();
     rows.sort_by(|a, b| (&a.user, &a.id).cmp(&(&b.user, &b.id)));
     rows

@@ -292,11 +292,12 @@ impl<'a> Context<'a> {
             Err(error) => return self.sources.error("user hives", &error),
         };
         let (mut users, mut restricted) = (0, 0);
+        let of_all = Origins::of_users(self.sys, &mut self.sources);
         for user in hives {
-            users += 1;
+            users += usize::from(!user.is_gone());
             let name = user.user.clone().unwrap_or_else(|| user.sid.clone());
             let scope = format!("HKU:{name}");
-            let origins = Origins::default();
+            let origins = of_all.of_user(self.sys, &user, &mut self.sources);
             if let Ok(hive) = &user.hive {
                 self.sources.whole_hive(hive);
             }

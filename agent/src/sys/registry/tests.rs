@@ -189,6 +189,8 @@ fn hives_of_people_who_are_logged_off_are_found_by_their_profile() {
         (list.clone(), r"%SystemDrive%\Users\山田　太郎"),
         (list.replace("1001", "1002"), r"%SystemDrive%\Users\gone"),
         (list.replace("1001", "1003"), r"D:\Profiles\x"),
+        (list.replace("1001", "1004"), r"C:\Users\without　hive"),
+        (list.replace("1001", "1005"), r"C:\OtherHomes\x"),
         (r"Microsoft\Windows NT\CurrentVersion\ProfileList\S-1-5-18".into(), r"C:\Windows\system"),
     ] {
         software.create_key(&key).unwrap();
@@ -196,13 +198,19 @@ fn hives_of_people_who_are_logged_off_are_found_by_their_profile() {
     }
     write(&dir, "Windows/System32/config/SOFTWARE", &software.to_bytes().unwrap());
     write(&dir, "Users/山田　太郎/ntuser.dat", &sample());
+    std::fs::create_dir(dir.path().join("Users/without　hive")).unwrap();
     let sys = Sys::at_root(dir.path(), None).unwrap();
     let users = sys.user_hives().unwrap();
     let states: Vec<_> = users
         .iter()
         .map(|user| user.hive.as_ref().map(|_| ()).map_err(|error| error.reason().code))
         .collect();
-    assert_eq!(states, [Ok(()), Err("hive_missing".into()), Err("other_volume".into())]);
+    // A removed profile is no gap; a folder without its hive is one, and so is a place that cannot be looked into.
+    assert_eq!(
+        states.iter().map(|state| state.as_ref().map_err(String::as_str)).collect::<Vec<_>>(),
+        [Ok(&()), Err("not_present"), Err("other_volume"), Err("hive_missing"), Err("hive_missing")]
+    );
+    assert_eq!(users.iter().filter(|user| user.is_gone()).count(), 1);
     assert_eq!((users[0].sid.as_str(), users[0].user.as_deref()), (sid, Some("山田　太郎")));
     let key = sys.registry(&format!(r"HKU\{sid}\Key")).unwrap().unwrap();
     assert_eq!(key.number("Count").unwrap(), Some(7));

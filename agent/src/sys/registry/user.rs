@@ -21,8 +21,17 @@ pub struct UserHive {
     pub user: Option<String>,
     /// Folder of the profile as Windows names it (`C:\...`).
     pub profile: Option<String>,
-    /// The root of the hive, or why it could not be read.
+    /// The root of the hive, or why it could not be read; `Absent` where the profile was removed and only its entry
+    /// in the list is left ([`Self::is_gone`]).
     pub hive: Result<RegistryKey, SysError>,
+}
+
+impl UserHive {
+    /// Whether nothing is left of the profile: its user has no settings on this machine, which is no gap.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        matches!(self.hive, Err(SysError::Absent { .. }))
+    }
 }
 
 impl Sys {
@@ -68,7 +77,20 @@ impl Sys {
             }
         }
         let profile = profile.ok_or_else(|| hive_missing(&name))?;
-        self.hive(&format!("{}/NTUSER.DAT", self.windows_path(profile)?), &name)
+        let folder = self.windows_path(profile)?;
+        if self.is_removed(folder.trim_end_matches('/'))? {
+            return Err(SysError::Absent { what: folder });
+        }
+        self.hive(&format!("{folder}/NTUSER.DAT"), &name)
+    }
+
+    /// Whether the folder of a profile is surely gone. That is only known where the folder it lay in is there: a
+    /// few hives saved from a machine, or a drive that is not mounted, prove nothing.
+    fn is_removed(&self, folder: &str) -> Result<bool, SysError> {
+        let Some((home, _)) = folder.rsplit_once('/').filter(|(home, _)| home.contains('/')) else {
+            return Ok(false);
+        };
+        Ok(!self.exists(folder)? && self.exists(home)?)
     }
 
     fn users_by_folder(&self) -> Result<Vec<UserHive>, SysError> {

@@ -2,6 +2,8 @@ use super::super::PROBE;
 use super::*;
 use crate::probe::ProbeConfig;
 use crate::probe::fixture::{Fixture, body};
+use crate::probe::group_policy::pol;
+use crate::probe::winhive::{Machine, Put};
 
 fn autorun(fixture: &Fixture) -> Autorun {
     body(fixture.collect::<Autorun>(&PROBE, &ProbeConfig::default()))
@@ -20,7 +22,46 @@ fn a_machine_policy_holds_for_every_user() {
     assert_eq!(setting(&autorun, "machine", "NoAutoplayfornonVolume").value, "1 (registry)");
     // A user's weaker value is overruled, but shown; old policies wrote it as binary.
     let own = setting(&autorun, "経理　太郎", "NoDriveTypeAutoRun");
-    assert_eq!((own.value.as_str(), own.permits), ("0x91", Some(true)));
+    assert_eq!((own.value.as_str(), own.permits), ("0x91 (registry)", Some(true)));
+}
+
+#[test]
+fn policies_of_a_user_name_who_set_them() {
+    let sid = "S-1-5-21-1-2-3-1001";
+    let mut machine = Machine::new();
+    machine
+        .software(
+            &format!(r"Microsoft\Windows NT\CurrentVersion\ProfileList\{sid}"),
+            "ProfileImagePath",
+            r"C:\Users\経理　太郎",
+        )
+        .software(r"Microsoft\Windows\CurrentVersion\Policies\Explorer", "HonorAutorunSetting", 1)
+        .software(&format!(r"Microsoft\PolicyManager\current\{sid}\Autoplay"), "x", 1);
+    let hive = "Users/経理　太郎/NTUSER.DAT";
+    for name in ["NoDriveTypeAutoRun", "NoAutorun", "HonorAutorunSetting"] {
+        machine.put(hive, EXPLORER, name, Put::Number(1));
+    }
+    machine.fixture().write("/Users/経理　太郎/ntuser.pol", pol(&[(EXPLORER, "NoDriveTypeAutoRun", 1)]));
+    let own = format!("/Windows/System32/GroupPolicyUsers/{sid}/User/Registry.pol");
+    machine.fixture().write(&own, pol(&[(EXPLORER, "NoAutorun", 1)]));
+    let autorun = autorun(machine.fixture());
+    let value = |scope, name| setting(&autorun, scope, name).value.clone();
+    assert_eq!(value("経理　太郎", "NoDriveTypeAutoRun"), "0x01 (domain)");
+    assert_eq!(value("経理　太郎", "NoAutorun"), "1 (local)");
+    assert_eq!(value("経理　太郎", "HonorAutorunSetting"), "1 (mdm)");
+    assert_eq!(value("machine", "HonorAutorunSetting"), "1 (registry)");
+    assert_eq!(setting(&autorun, "machine", "HonorAutorunSetting").permits, None, "it decides nothing");
+    machine.fixture().write("/Users/経理　太郎/ntuser.pol", b"rubbish");
+    let fact = machine.collect::<Autorun>(&PROBE, &ProbeConfig::default());
+    assert_eq!(fact.reason().map(|r| r.code.as_str()), Some("malformed"));
+}
+
+#[test]
+fn what_is_left_of_a_removed_profile_leaves_nothing_open() {
+    let fixture = Fixture::of("autorun/windows-policy");
+    std::fs::remove_dir_all(fixture.path("Users/総務 花子")).unwrap();
+    let fact = fixture.collect::<Autorun>(&PROBE, &ProbeConfig::default());
+    assert_eq!((fact.reason(), fact.value().unwrap().active), (None, Some(false)));
 }
 
 #[test]

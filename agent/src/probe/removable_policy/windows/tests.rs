@@ -2,6 +2,7 @@ use super::super::PROBE;
 use super::*;
 use crate::probe::ProbeConfig;
 use crate::probe::fixture::{Fixture, body};
+use crate::probe::group_policy::pol;
 
 fn policy(fixture: &Fixture) -> RemovablePolicy {
     body(fixture.collect::<RemovablePolicy>(&PROBE, &ProbeConfig::default()))
@@ -36,6 +37,20 @@ fn deny_all_blocks_and_each_rule_names_its_origin() {
     assert_eq!((write.effect.as_str(), write.origin.as_deref()), ("read_only", Some("local")));
     assert_eq!(rule(&policy, "policy:RDVDenyWriteAccess").effect, "encrypted_only");
     assert!(policy.restrictions.iter().any(|r| r.target == "all_removable:経理　太郎"));
+}
+
+#[test]
+fn a_rule_of_a_user_names_its_origin() {
+    let fixture = Fixture::of("removable_policy/windows-gpo");
+    let origin = |fixture: &Fixture| {
+        let policy = policy(fixture);
+        policy.restrictions.into_iter().find(|r| r.target == "all_removable:経理　太郎").unwrap().origin
+    };
+    assert_eq!(origin(&fixture).as_deref(), Some("registry"));
+    fixture.write("Users/経理　太郎/ntuser.pol", pol(&[(STORAGE, "Deny_All", 1)]));
+    assert_eq!(origin(&fixture).as_deref(), Some("domain"));
+    fixture.write("Windows/System32/GroupPolicy/User/Registry.pol", pol(&[(STORAGE, "Deny_All", 1)]));
+    assert_eq!(origin(&fixture).as_deref(), Some("local"));
 }
 
 #[test]
