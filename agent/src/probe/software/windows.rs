@@ -179,6 +179,7 @@ mod tests {
     use crate::probe::ProbeConfig;
     use crate::probe::fixture::{Fixture, body, corpus};
     use crate::probe::software::PROBE;
+    use crate::probe::winhive::Machine;
 
     fn read(fixture: &Fixture) -> Collected<Software> {
         fixture.collect(&PROBE, &ProbeConfig::default())
@@ -231,6 +232,99 @@ mod tests {
         assert!(of("Zoom").installed_at.is_some_and(|t| t.to_string().starts_with("2024-12-2")));
         assert_eq!(of("O365").source_package.as_deref(), Some("channel:Current"));
         assert_eq!(of("Mozilla").arch.as_deref(), Some("x86_64"));
+    }
+
+    #[test]
+    fn a_product_whose_entry_tells_nothing_is_listed_by_the_installer() {
+        let mut machine = Machine::new();
+        let uninstall = r"Microsoft\Windows\CurrentVersion\Uninstall";
+        let code = |n: u32| format!("{{0000000{n}-0000-0000-0000-000000000000}}");
+        machine.software(&format!("{uninstall}\\{}", code(1)), "UninstallString", "msiexec /x");
+        for (n, name, value) in [
+            (2, "DisplayName", "会計　部品"),
+            (2, "ParentKeyName", "Suite"),
+            (3, "DisplayName", "Told by its entry"),
+            (4, "DisplayName", "Update for Suite (KB4011000)"),
+            (4, "ReleaseType", "Security Update"),
+        ] {
+            machine.software(&format!("{uninstall}\\{}", code(n)), name, value);
+        }
+        let products = r"Microsoft\Windows\CurrentVersion\Installer\UserData\S-1-5-18\Products";
+        for (n, name) in [(1, "Nameless 1.0"), (2, "会計　部品"), (3, "Told by its entry"), (4, "Update")]
+        {
+            let packed = format!("{n}0000000{}", "0".repeat(24));
+            machine.software(&format!(r"{products}\{packed}\InstallProperties"), "DisplayName", name);
+        }
+        machine.software(r"Microsoft\Windows NT\CurrentVersion\ProfileList", "Default", "x");
+        let found: Collected<Software> = machine.collect(&PROBE, &ProbeConfig::default());
+        let mut found = lines(found.value().unwrap());
+        found.retain(|line| !line.starts_with("browser"));
+        assert_eq!(
+            found,
+            [
+                "msi | Nameless 1.0 |  | machine",
+                "msi | 会計　部品 |  | machine",
+                "uninstall | Told by its entry |  | machine"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_entry_of_a_removed_profile_leaves_the_list_whole() {
+        let fixture = Fixture::of("software/windows-11-ja");
+        let before = read(&fixture);
+        std::fs::remove_dir_all(fixture.path("/Users/山田\u{3000}太郎")).unwrap();
+        let after = read(&fixture);
+        assert_eq!((before.status(), after.status()), (Status::Known, Status::Known), "{:?}", after.reason());
+        assert!(!lines(after.value().unwrap()).iter().any(|line| line.contains("Zoom")));
+        fixture.folder("/Users/山田\u{3000}太郎");
+        assert_eq!(read(&fixture).reason().unwrap().code, "hive_missing");
+    }
+
+    #[test]
+    fn dates_of_the_japanese_era_calendar_are_never_taken_for_others() {
+        let user = "経理　花子";
+        let hive = format!("Users/{user}/NTUSER.DAT");
+        let sid = r"Microsoft\Windows NT\CurrentVersion\ProfileList\S-1-5-21-1-2-3-1001";
+        let mut machine = Machine::new();
+        machine.software(sid, "ProfileImagePath", format!(r"C:\Users\{user}").as_str());
+        for (name, value) in
+            [("iCalendarType", "3"), ("sShortDate", "gg y/M/d"), ("sLongDate", "gggy'年'M'月'd'日'")]
+        {
+            machine.put(&hive, r"Control Panel\International", name, value.into());
+        }
+        // What installers write that print a date in the user's form; the last two mean one day in any calendar.
+        let dates = [
+            "令和6年1月5日",
+            "令和 6/1/5",
+            "令和元年5月1日",
+            "R6/1/5",
+            "R06.01.05",
+            "6/1/5",
+            "06/01/05",
+            "060105",
+            "00060105",
+            "0006/01/05",
+            "1/25/0006",
+            "平成31年4月30日",
+            "昭和 64/1/7",
+            "20240105",
+            "2024/01/05",
+        ];
+        for (i, date) in dates.iter().enumerate() {
+            let key = format!(r"Software\Microsoft\Windows\CurrentVersion\Uninstall\app{i:02}");
+            machine.put(&hive, &key, "DisplayName", format!("会計{i:02}").as_str().into());
+            machine.put(&hive, &key, "InstallDate", (*date).into());
+        }
+        let found: Collected<Software> = machine.collect(&PROBE, &ProbeConfig::default());
+        let items = &found.value().unwrap().items;
+        let own: Vec<_> = items.iter().filter(|i| i.user.as_deref() == Some(user)).collect();
+        assert_eq!(own.len(), dates.len(), "{own:?}");
+        let fifth = "2024-01-05T00:00:00Z".parse().ok();
+        for (item, text) in own.iter().zip(dates) {
+            let wanted = if text.starts_with("20") { fifth } else { None };
+            assert_eq!(item.installed_at, wanted, "{text}");
+        }
     }
 
     #[test]

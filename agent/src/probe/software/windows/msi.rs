@@ -1,12 +1,13 @@
-//! Windows Installer products, from what the installer keeps by itself. A product that has an uninstall entry
-//! is listed there already (its key is named by the product code); the others have removed or never made one.
+//! Windows Installer products, from what the installer keeps by itself. A product whose uninstall entry tells of
+//! it is listed there already (its key is named by the product code); the others have removed their entry, never
+//! made one, or made one without a name or as a part of another.
 
 use std::collections::BTreeSet;
 
 use tenken_shared::fact::software::SoftwareItem;
 
 use super::super::parse_windows::unpack_product_code;
-use super::uninstall::{MACHINE, installed};
+use super::uninstall::{MACHINE, installed, told_codes};
 use super::{Context, Part, Read, each, item, of_user, part, text};
 use crate::sys::{RegistryKey, SysError};
 
@@ -43,12 +44,12 @@ fn of_owner(context: &Context<'_>, data: &RegistryKey, sid: &str) -> Part {
     part(&source, read.map(|r| r.or_else(|| Some(Read::default()))))
 }
 
-/// Product codes that have an uninstall entry, in upper case.
+/// Product codes whose uninstall entry tells of them already, in upper case.
 fn listed(context: &Context<'_>, sid: &str) -> Result<BTreeSet<String>, SysError> {
     let mut out = BTreeSet::new();
     let mut take = |key: Option<RegistryKey>| -> Result<(), SysError> {
         if let Some(key) = key {
-            out.extend(key.subkeys()?.iter().map(|name| name.to_ascii_uppercase()));
+            out.extend(told_codes(&key)?);
         }
         Ok(())
     };

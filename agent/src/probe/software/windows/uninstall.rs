@@ -66,6 +66,20 @@ fn kind(name: &str, key: &RegistryKey) -> Result<(EntryKind, Option<String>), Sy
     Ok((entry_kind(name, display.as_deref(), system, parent.as_deref(), release.as_deref()), display))
 }
 
+/// Product codes under a key of uninstall entries that are told of by their entry, as a title or as an update of
+/// the history, in upper case. An entry without a name, or one that is a part of another, tells of nothing.
+pub(super) fn told_codes(key: &RegistryKey) -> Result<Vec<String>, SysError> {
+    let mut out = vec![];
+    for name in key.subkeys()?.into_iter().filter(|name| is_product_code(name)) {
+        // One that cannot be read gave none.
+        let read = key.open(&name).and_then(|entry| entry.map(|entry| kind(&name, &entry)).transpose());
+        if matches!(read, Ok(Some((EntryKind::Title | EntryKind::Hidden | EntryKind::Update, Some(_))))) {
+            out.push(name.to_ascii_uppercase());
+        }
+    }
+    Ok(out)
+}
+
 fn title(
     context: &Context<'_>,
     name: &str,
