@@ -210,6 +210,14 @@ pub struct SecurityProduct {
 }
 
 impl SecurityProduct {
+    /// Whether its program is certainly not there: what is left of a product that was removed may still call
+    /// itself on.
+    #[must_use]
+    pub fn is_gone(&self, sys: &Sys) -> bool {
+        let path = self.program.as_deref().and_then(|program| sys.windows_path(program).ok());
+        path.is_some_and(|path| matches!(sys.exists(&path), Ok(false)))
+    }
+
     /// From a row; `None` where name or state is missing.
     /// `productState` holds the product's state in bits 12 to 15 and that of its signatures in bits 4 to 7.
     #[must_use]

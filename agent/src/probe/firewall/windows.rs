@@ -5,7 +5,7 @@
 //! writes it. Without its service (`MpsSvc` on `BFE`) nothing is filtered, whatever the profiles say.
 //!
 //! `active` is only ever `true` on a running system: the service runs and all three profiles are on and block, or
-//! another product is on. Source: the registry, live or from hives; the service manager; `root\SecurityCenter2`.
+//! another product is on whose program is still there. Source: the registry, live or from hives; the service manager; `root\SecurityCenter2`.
 //! Privilege: none.
 
 use tenken_shared::fact::firewall::{Firewall, FirewallProduct, FirewallProfile};
@@ -76,7 +76,7 @@ fn firewall(sys: &Sys, running: &Running, others: &[SecurityProduct], mut source
     products.extend(others.iter().map(|other| FirewallProduct {
         name: other.name.clone(),
         enabled: None,
-        active: Some(other.state == "on"),
+        active: Some(other.state == "on" && !other.is_gone(sys)),
         profiles: vec![],
     }));
     let active =

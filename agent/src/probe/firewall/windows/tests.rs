@@ -125,6 +125,27 @@ fn another_product_that_is_on_filters_instead() {
 }
 
 #[test]
+fn what_a_removed_product_left_filters_nothing() {
+    let other = |program: &str| SecurityProduct {
+        name: "ESET ファイアウォール".into(),
+        program: Some(program.into()),
+        state: "on",
+        signatures_current: true,
+    };
+    let mut off = machine();
+    off.system(&format!(r"{OWN}\PublicProfile"), "EnableFirewall", 0);
+    off.fixture().write("/Program Files/ESET/ekrn.exe", b"MZ");
+    let active = |program| {
+        let found = live(&off, &SERVICES, &[other(program)]);
+        (found.active, found.products[1].active)
+    };
+    assert_eq!(active(r"%ProgramFiles%\ESET\ekrn.exe"), (Some(true), Some(true)));
+    assert_eq!(active(r"C:\Program Files\ESET\gone.exe"), (Some(false), Some(false)));
+    // One that names no file, or one on a drive that is not here, is believed.
+    assert_eq!(active("windowsdefender://"), (Some(true), Some(true)));
+}
+
+#[test]
 fn settings_that_are_not_there_are_unknown() {
     let mut bare = Machine::new();
     bare.system("Select", "Current", 1);
