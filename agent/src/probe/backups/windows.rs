@@ -102,7 +102,7 @@ impl<'a> Machine<'a> {
                 Err(error) => sources.error(format!("user hive {}", user.sid), error),
             }
         }
-        let titles = product::titles(sys, &mut sources);
+        let titles = product::titles(sys, &users, &mut sources);
         Self { sys, sources, found: vec![], users, titles, is_server, places: OnceCell::new() }
     }
 

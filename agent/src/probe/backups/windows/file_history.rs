@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `AppData\Local\Microsoft\Windows\FileHistory\Configuration\Config1.xml` (a second copy in `Config2.xml`) | `DPStatus` on or off, `Target/TargetUrl` where to, `Target/TargetDriveType` |
 //! | `HKCU\Software\Microsoft\Windows\CurrentVersion\FileHistory` `ProtectedUpToTime` | until when all is copied (`FILETIME`) |
+//! | channel `…FileHistory-Core/WHC` 100 | the state after a cycle, logged for the user: a datum `ProtectedUpToTime` |
 //! | channel `…FileHistory-Engine/BackupLog` 200, 201, 203 | a cycle failed; data `ConfigFilePath`, `Hr` |
 //! | `HKLM\SOFTWARE\Policies\Microsoft\Windows\FileHistory` `Disabled` | switched off for all |
 //!
@@ -21,6 +22,8 @@ const FILES: [&str; 2] = ["Config1.xml", "Config2.xml"];
 const STATE: &str = r"Software\Microsoft\Windows\CurrentVersion\FileHistory";
 const POLICY: &str = r"HKLM\SOFTWARE\Policies\Microsoft\Windows\FileHistory";
 const CHANNEL: &str = "Microsoft-Windows-FileHistory-Engine/BackupLog";
+const STATES: &str = "Microsoft-Windows-FileHistory-Core/WHC";
+const STATE_EVENT: u32 = 100;
 const FAILED: [u32; 3] = [200, 201, 203];
 /// Largest configuration, bytes.
 const CAP: u64 = 4 * 1024 * 1024;
@@ -67,7 +70,7 @@ pub(super) fn read(machine: &mut Machine<'_>) {
             Ok(Some(configuration)) => {
                 machine.sources.known(source, 1);
                 let state = user.hive.as_ref().ok().map(protected_until);
-                set_up.push((who, profile.clone(), configuration, state));
+                set_up.push((who, user.sid.clone(), profile.clone(), configuration, state));
             }
             Ok(None) => {}
             Err(error) => machine.sources.error(source, &error),
@@ -79,7 +82,9 @@ pub(super) fn read(machine: &mut Machine<'_>) {
     let query =
         EventQuery { channel: CHANNEL.into(), ids: FAILED.to_vec(), limit: 2_000, ..EventQuery::default() };
     let events = machine.events(&query).unwrap_or_default();
-    for (who, profile, configuration, state) in set_up {
+    let query = EventQuery { channel: STATES.into(), ids: vec![STATE_EVENT], ..query };
+    let states = machine.events(&query).unwrap_or_default();
+    for (who, sid, profile, configuration, state) in set_up {
         let until = match state {
             Some(Ok(until)) => until,
             Some(Err(error)) => {
@@ -90,7 +95,8 @@ pub(super) fn read(machine: &mut Machine<'_>) {
         };
         let now = machine.sys.now();
         let events: Vec<_> = events.iter().filter(|event| event.at <= now).cloned().collect();
-        let until = until.filter(|at| *at <= now);
+        let logged = states.iter().filter_map(|event| logged_until(event, &sid));
+        let until = until.into_iter().chain(logged).filter(|at| *at <= now).max();
         let mut found = entry_of(&who, &profile, &configuration, until, &events);
         if forbidden {
             found.job.scheduled = Some(false);
@@ -100,6 +106,18 @@ pub(super) fn read(machine: &mut Machine<'_>) {
             found.job.destination_class = Some("attached".into());
         }
         machine.found.push(found);
+    }
+}
+
+/// Until when all was copied, by an event of a user: a date of XML, or the ticks of a `FILETIME`.
+pub(super) fn logged_until(event: &Event, sid: &str) -> Option<jiff::Timestamp> {
+    if sid.is_empty() || event.user_sid.as_deref() != Some(sid) {
+        return None;
+    }
+    let value = event.get("ProtectedUpToTime")?.trim();
+    match value.parse::<u64>() {
+        Ok(ticks) => filetime(ticks).filter(|_| ticks != 0),
+        Err(_) => value.parse().ok(),
     }
 }
 

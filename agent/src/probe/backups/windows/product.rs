@@ -6,12 +6,12 @@ use tenken_shared::collected::{Reason, Status};
 use super::super::status_file;
 use super::Machine;
 use crate::probe::sources::Sources;
-use crate::sys::{Sys, SysError};
+use crate::sys::{RegistryKey, Sys, SysError, UserHive};
 
 const SERVICES: &str = r"HKLM\SYSTEM\CurrentControlSet\Services";
 const UNINSTALL: [&str; 2] = [
-    r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall",
-    r"HKLM\SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall",
+    r"SOFTWARE\Microsoft\Windows\CurrentVersion\Uninstall",
+    r"SOFTWARE\WOW6432Node\Microsoft\Windows\CurrentVersion\Uninstall",
 ];
 
 /// A product: its word in facts, its services, and how the names of its uninstall entries begin.
@@ -29,7 +29,9 @@ impl Product {
 }
 
 const NOT_READ: &[Product] = &[
-    // Results of newer versions are only in its own service; older ones keep XML of a form that changed.
+    // Results of newer versions are only in its own service. Older ones keep XML records whose codes are known
+    // (6 good, 11 failed, 5 with exceptions, 1 cancelled), but neither their folder nor their form: guessed at, a
+    // record of another task would pass for a backup.
     Product {
         name: "acronis",
         services: &["MMS", "AcrSch2Svc"],
@@ -104,24 +106,30 @@ pub(super) fn is_installed(machine: &Machine<'_>, product: &Product) -> bool {
     product.services.iter().any(service) || machine.titles.iter().any(begins)
 }
 
-/// Names of the machine's uninstall entries, in both views; a list that cannot be read is a gap, since a
-/// product could hide in it.
-pub(super) fn titles(sys: &Sys, sources: &mut Sources) -> Vec<String> {
+/// Names of the uninstall entries of the machine and of each user, in both views; a list that cannot be read is a
+/// gap, since a product could hide in it.
+pub(super) fn titles(sys: &Sys, users: &[UserHive], sources: &mut Sources) -> Vec<String> {
     let mut out = vec![];
     for path in UNINSTALL {
-        match of_key(sys, path) {
-            Ok(titles) => {
-                sources.known(format!("products:{path}"), titles.len());
-                out.extend(titles);
+        let machine = format!("HKLM\\{path}");
+        let of_machine = (format!("products:{machine}"), sys.registry(&machine));
+        let hives = users.iter().filter_map(|user| user.hive.as_ref().ok());
+        let of_users = hives.map(|hive| (format!("products:{}\\{path}", hive.path()), hive.open(path)));
+        for (source, key) in std::iter::once(of_machine).chain(of_users) {
+            match key.and_then(of_key) {
+                Ok(titles) => {
+                    sources.known(source, titles.len());
+                    out.extend(titles);
+                }
+                Err(error) => sources.error(source, &error),
             }
-            Err(error) => sources.error(format!("products:{path}"), &error),
         }
     }
     out
 }
 
-fn of_key(sys: &Sys, path: &str) -> Result<Vec<String>, SysError> {
-    let Some(key) = sys.registry(path)? else { return Ok(vec![]) };
+fn of_key(key: Option<RegistryKey>) -> Result<Vec<String>, SysError> {
+    let Some(key) = key else { return Ok(vec![]) };
     let mut out = vec![];
     for entry in key.children()? {
         // A name of another type is none.

@@ -168,6 +168,61 @@ fn a_failed_cycle_of_this_user_after_the_last_good_one_is_a_failure() {
     assert_eq!(read(None, r"C:\Users\山田").result, None, "another user's cycle");
 }
 
+/// Made after the documentation of the channel: no capture of it is at hand.
+#[test]
+fn the_state_a_cycle_logged_is_that_of_its_user() {
+    use super::file_history::logged_until;
+    use crate::sys::Event;
+    let state = |value: &str, sid: &str| {
+        let data = vec![("StateId".into(), "3".into()), ("ProtectedUpToTime".into(), value.into())];
+        logged_until(&Event { id: 100, user_sid: Some(sid.into()), data, ..Event::default() }, SID)
+    };
+    let at = "2026-11-22T21:00:00Z".parse::<jiff::Timestamp>().ok();
+    assert_eq!(state("2026-11-22T21:00:00.000000000Z", SID), at);
+    let number = u64::from_le_bytes(ticks("2026-11-22T21:00:00Z").try_into().unwrap());
+    assert_eq!(state(&number.to_string(), SID), at);
+    assert_eq!(state("2026-11-22T21:00:00Z", "S-1-5-18"), None, "another's");
+    for rubbish in ["", "0", "令和8年11月22日", "2026/11/22 21:00"] {
+        assert_eq!(state(rubbish, SID), None, "{rubbish}");
+    }
+}
+
+#[test]
+fn a_product_one_user_installed_is_a_gap_too() {
+    let mut machine = client();
+    let program = r"Software\Microsoft\Windows\CurrentVersion\Uninstall\BunBackup";
+    machine.put(&hive_of_user(), program, "DisplayName", Put::Text("BunBackup 6.3".into()));
+    assert_eq!(collect(&machine).reason().unwrap().detail.as_deref(), Some("bunbackup"));
+}
+
+#[test]
+fn known_folders_a_policy_orders_are_shown_as_not_in_force_until_they_lie_there() {
+    let mut machine = client();
+    let (hive, account) = (hive_of_user(), r"Software\Microsoft\OneDrive\Accounts\Business1");
+    machine
+        .put(&hive, account, "UserFolder", Put::Text(format!(r"C:\Users\{USER}\OneDrive - 株式会社 例")))
+        .put(&hive, account, "LastKnownFolderBackupTime", Put::Number(1_795_000_000))
+        .put(
+            &hive,
+            r"Software\Microsoft\OneDrive\Accounts\Personal",
+            "UserFolder",
+            Put::Text(format!(r"C:\Users\{USER}\OneDrive")),
+        );
+    assert!(body(collect(&machine)).jobs.is_empty());
+    machine.software(
+        r"Policies\Microsoft\OneDrive",
+        "KFMSilentOptIn",
+        "0f0f0f0f-1111-2222-3333-444444444444",
+    );
+    let backups = body(collect(&machine));
+    assert_eq!(backups.jobs.len(), 1, "{:?}", backups.jobs);
+    assert_eq!((backups.jobs[0].scheduled, backups.jobs[0].last_success), (Some(false), None));
+    let observed = body(machine.collect::<BackupsObserved>(&PROBE, &ProbeConfig::default()));
+    let taken_in = jiff::Timestamp::from_second(1_795_000_000).unwrap();
+    assert!(taken_in < "2026-11-23T00:00:00Z".parse().unwrap());
+    assert_eq!(observed.jobs[0].last_attempt, Some(taken_in), "an attempt, and no success");
+}
+
 #[test]
 fn onedrive_is_synchronisation_by_the_folders_themselves() {
     let mut machine = client();
