@@ -4,6 +4,7 @@ mod account;
 mod apt;
 mod backup;
 mod collector;
+mod event_log;
 mod history;
 mod machine;
 mod package;
@@ -25,6 +26,7 @@ const GROUPS: &[&[Target]] = &[
     backup::TARGETS,
     posture::TARGETS,
     windows::TARGETS,
+    event_log::TARGETS,
 ];
 
 /// Every target.
