@@ -19,7 +19,7 @@ const FILE_HEADER: usize = 4096;
 const CHUNK: usize = 65536;
 const CHUNK_HEADER: usize = 512;
 const RECORD_HEADER: usize = 24;
-/// 2026-11-20 in ticks of a `FILETIME`.
+/// 2026-11-23 in ticks of a `FILETIME`.
 const AT: u64 = 134_398_656_000_000_000;
 
 /// The binary XML of one record.
@@ -190,6 +190,7 @@ mod tests {
             assert_eq!((found.events[0].id, found.events[0].computer.as_str()), (19, "経理"));
         }
         assert_eq!(read[0].events[0].get("a"), Some("値"));
-        assert_eq!(read[1].events[0].data.len(), 7, "{:?}", read[1].events[0].data);
+        // One for each value, and each text of the list.
+        assert_eq!(read[1].events[0].data.len(), 8, "{:?}", read[1].events[0].data);
     }
 }
