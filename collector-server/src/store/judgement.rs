@@ -17,6 +17,7 @@ use tenken_shared::inventory::Age;
 
 use super::db::params;
 use super::due::{self, Due};
+use super::fact::body;
 use super::host::{Host, HostRef};
 use super::{Result, Row, Store, StoreError, Tx, answer, lapse, ledger, policy};
 
@@ -123,13 +124,13 @@ pub struct Judgement {
 
 pub(super) fn pack(value: &impl serde::Serialize) -> Result<(Digest, Vec<u8>)> {
     let plain = canonical::to_bytes(value).map_err(|e| StoreError::Statement(e.to_string()))?;
-    let bytes = zstd::bulk::compress(&plain, 3).map_err(|e| StoreError::Statement(e.to_string()))?;
+    let bytes = body::compress(&plain).map_err(|e| StoreError::Statement(e.to_string()))?;
     Ok((Digest::of(&plain), bytes))
 }
 
 pub(super) fn unpack<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let damaged = |e: &dyn std::fmt::Display| StoreError::Damaged(format!("judgement: {e}"));
-    let plain = zstd::bulk::decompress(bytes, MAX_BYTES).map_err(|e| damaged(&e))?;
+    let plain = body::unpack(bytes, MAX_BYTES)?;
     serde_json::from_slice(&plain).map_err(|e| damaged(&e))
 }
 

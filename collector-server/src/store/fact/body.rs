@@ -1,10 +1,10 @@
 //! How contents are kept: canonical bytes, compressed, or for software as rows.
 
 use std::cell::RefCell;
-use std::io::Read as _;
 
 use tenken_shared::ids::Digest;
 use tenken_shared::report::MAX_FACT_BYTES;
+use zstd::bulk::{Compressor, Decompressor};
 
 use super::{series, software};
 use crate::store::db::params;
@@ -57,34 +57,46 @@ pub struct StoredBody {
 }
 
 thread_local! {
-    static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
 /// Compresses with the smaller of two encodings.
 #[must_use]
 pub fn pack(bytes: &[u8]) -> (Encoding, Vec<u8>) {
-    let packed = COMPRESSOR.with_borrow_mut(|slot| {
-        if slot.is_none() {
-            *slot = zstd::bulk::Compressor::new(3).ok();
-        }
-        slot.as_mut().and_then(|compressor| compressor.compress(bytes).ok())
-    });
-    match packed {
-        Some(packed) if packed.len() < bytes.len() => (Encoding::Zstd, packed),
+    match compress(bytes) {
+        Ok(packed) if packed.len() < bytes.len() => (Encoding::Zstd, packed),
         _ => (Encoding::Plain, bytes.to_vec()),
     }
 }
 
-/// Decompresses at most `limit` bytes.
+/// One zstd frame. What a frame needs to be made is kept by each thread.
+pub(in crate::store) fn compress(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|slot| {
+        let compressor = match slot {
+            Some(kept) => kept,
+            None => slot.insert(Compressor::new(3)?),
+        };
+        compressor.compress(bytes)
+    })
+}
+
+/// Decompresses a frame of [`compress`] of at most `limit` bytes.
 pub fn unpack(packed: &[u8], limit: usize) -> Result<Vec<u8>> {
     let damaged = |error: std::io::Error| StoreError::Damaged(format!("compressed bytes: {error}"));
-    let decoder = zstd::stream::read::Decoder::with_buffer(packed).map_err(damaged)?;
-    let mut out = Vec::new();
-    decoder.take(limit as u64 + 1).read_to_end(&mut out).map_err(damaged)?;
-    if out.len() > limit {
+    // Every frame that this program makes tells its size.
+    let told = zstd::zstd_safe::get_frame_content_size(packed).ok().flatten();
+    let size = told.and_then(|size| usize::try_from(size).ok()).unwrap_or(limit);
+    if size > limit {
         return Err(StoreError::Damaged("stored bytes larger than they may be".into()));
     }
-    Ok(out)
+    DECOMPRESSOR.with_borrow_mut(|slot| {
+        let decompressor = match slot {
+            Some(kept) => kept,
+            None => slot.insert(Decompressor::new().map_err(damaged)?),
+        };
+        decompressor.decompress(packed, size).map_err(damaged)
+    })
 }
 
 /// The row of a digest, where `fact_body` has it.

@@ -1,8 +1,8 @@
 //! The embedded engine: one writer thread with group commit, a pool of readers.
 //!
 //! WAL with `synchronous=FULL`: what was answered `Ok` survives a power cut. The writer takes every job
-//! that is waiting into one transaction, each behind a savepoint, so that one sync serves many reports
-//! and a failing job undoes only itself.
+//! that is waiting into one transaction, so that one sync serves many reports; a failing job undoes only
+//! itself.
 
 mod tx;
 
@@ -29,6 +29,13 @@ const STATEMENTS: usize = 256;
 struct Job {
     work: Work,
     done: oneshot::Sender<Result<()>>,
+}
+
+impl Job {
+    fn answer(self, outcome: Result<()>) {
+        // Whoever asked may have gone meanwhile.
+        let _ = self.done.send(outcome);
+    }
 }
 
 /// The embedded engine.
@@ -158,56 +165,85 @@ fn read_once(connection: &Connection, work: &mut Work) -> Result<()> {
 
 fn write_loop(connection: &Connection, jobs: &mpsc::Receiver<Job>) {
     while let Ok(first) = jobs.recv() {
-        let mut answers = Vec::new();
-        let committed = write_group(connection, first, jobs, &mut answers);
-        if let Err(error) = &committed {
+        let mut group = vec![first];
+        let written = write_group(connection, &mut group, jobs);
+        if let Err(error) = &written {
             tracing::error!(error = %error, "a group of writes was not stored");
             if !connection.is_autocommit() {
                 // A failed rollback leaves nothing behind either: the next group begins anew or fails too.
                 let _ = connection.execute_batch("rollback");
             }
         }
-        for (done, outcome) in answers {
-            let _ = done.send(committed.clone().and(outcome));
+        match written {
+            Ok(outcomes) => group.into_iter().zip(outcomes).for_each(|(job, outcome)| job.answer(outcome)),
+            Err(error) => group.into_iter().for_each(|job| job.answer(Err(error.clone()))),
         }
     }
 }
 
-/// Runs all waiting jobs in one transaction. An error here means that none of them was stored.
+/// Runs the first job and all that wait in one transaction; answers what became of each. An error here
+/// means that none of them was stored.
+///
+/// Nearly always every job does what it should, so the group runs without savepoints, which would copy
+/// each page before its first change. Where one fails it all is undone and the group runs once more, each
+/// job behind a savepoint.
 fn write_group(
     connection: &Connection,
-    first: Job,
+    group: &mut Vec<Job>,
     jobs: &mpsc::Receiver<Job>,
-    answers: &mut Vec<(oneshot::Sender<Result<()>>, Result<()>)>,
-) -> Result<()> {
-    if let Err(error) = connection.execute_batch("begin immediate") {
-        answers.push((first.done, Ok(())));
-        return Err(translate(error));
-    }
-    let mut next = Some(first);
-    while let Some(mut job) = next {
-        let outcome = write_one(connection, &mut job.work);
-        answers.push((job.done, outcome));
-        if connection.is_autocommit() {
-            return Err(StoreError::Unavailable("the database ended the transaction (disk full?)".into()));
+) -> Result<Vec<Result<()>>> {
+    begin(connection)?;
+    let mut at = 0;
+    while let Some(job) = group.get_mut(at) {
+        let outcome = run(connection, &mut job.work);
+        still_open(connection)?;
+        if outcome.is_err() {
+            run_sql(connection, "rollback")?;
+            return if group.len() == 1 { Ok(vec![outcome]) } else { write_apart(connection, group) };
         }
-        next = if answers.len() < GROUP_MAX { jobs.try_recv().ok() } else { None };
+        at += 1;
+        if group.len() < GROUP_MAX {
+            group.extend(jobs.try_recv());
+        }
     }
-    connection.prepare_cached("commit").and_then(|mut s| s.execute([])).map_err(translate)?;
+    run_sql(connection, "commit")?;
+    Ok(group.iter().map(|_| Ok(())).collect())
+}
+
+/// The group in one transaction, a failing job undone by itself.
+fn write_apart(connection: &Connection, group: &mut [Job]) -> Result<Vec<Result<()>>> {
+    begin(connection)?;
+    let mut outcomes = Vec::with_capacity(group.len());
+    for job in group {
+        run_sql(connection, "savepoint job")?;
+        let outcome = run(connection, &mut job.work);
+        still_open(connection)?;
+        if outcome.is_err() {
+            run_sql(connection, "rollback to job")?;
+        }
+        run_sql(connection, "release job")?;
+        outcomes.push(outcome);
+    }
+    run_sql(connection, "commit")?;
+    Ok(outcomes)
+}
+
+fn begin(connection: &Connection) -> Result<()> {
+    run_sql(connection, "begin immediate")
+}
+
+fn run_sql(connection: &Connection, sql: &str) -> Result<()> {
+    connection.prepare_cached(sql).and_then(|mut s| s.execute([])).map(drop).map_err(translate)
+}
+
+fn still_open(connection: &Connection) -> Result<()> {
+    if connection.is_autocommit() {
+        return Err(StoreError::Unavailable("the database ended the transaction (disk full?)".into()));
+    }
     Ok(())
 }
 
-fn write_one(connection: &Connection, work: &mut Work) -> Result<()> {
-    let run = |sql| connection.prepare_cached(sql).and_then(|mut s| s.execute([])).map_err(translate);
-    run("savepoint job")?;
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&mut SqliteTx(connection))))
-        .unwrap_or_else(|_| Err(StoreError::Statement("the operation panicked".into())));
-    if connection.is_autocommit() {
-        return outcome;
-    }
-    if outcome.is_err() {
-        run("rollback to job")?;
-    }
-    run("release job")?;
-    outcome
+fn run(connection: &Connection, work: &mut Work) -> Result<()> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| work(&mut SqliteTx(connection))))
+        .unwrap_or_else(|_| Err(StoreError::Statement("the operation panicked".into())))
 }
