@@ -61,6 +61,7 @@ impl Sys {
             }
             if let (Some(at), Some(text)) = (logged_at(&entry), entry.get("MESSAGE")) {
                 log.since = log.since.or(Some(at));
+                log.until = log.until.max(Some(at));
                 give(at, &String::from_utf8_lossy(text));
             }
         }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::collected::Collected;
 use crate::fact::FactKind;
 use crate::fact::backups::Backups;
+use crate::fact::os::Os;
 use crate::fact::removable::RemovableDevices;
 use crate::fact::restart::Restart;
 use crate::fact::software::Software;
@@ -31,6 +32,9 @@ pub struct History {
     /// Time of which the records of media use are known without a break.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub media: Option<Covered>,
+    /// When the system was installed, as it last said itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub installed_at: Option<Timestamp>,
     /// When the host last reported.
     pub last_report_at: Option<Timestamp>,
     /// When the host first reported.
@@ -123,6 +127,7 @@ pub const HISTORY_KINDS: &[FactKind] = &[
     FactKind::Backups,
     FactKind::Restart,
     FactKind::RemovableDevices,
+    FactKind::Os,
 ];
 
 impl History {
@@ -147,6 +152,9 @@ impl History {
             }
             Collected::Known(r) if r.pending == Some(false) => self.restart_pending_since = None,
             _ => {}
+        }
+        if let Collected::Known(os) | Collected::Partial(os, _) = inventory.typed::<Os>() {
+            self.installed_at = os.installed_at.or(self.installed_at);
         }
         self.absorb_media(inventory, offset, now);
     }
@@ -465,6 +473,23 @@ mod tests {
                 let expected = expected.map(|(since, until)| Covered { since: at(since), until: at(until) });
                 assert_eq!(history.media, expected, "{name}");
             }
+        }
+    }
+
+    #[test]
+    fn the_day_of_installation_outlives_a_reading_without_it() {
+        let os = |installed_at| Os { installed_at, ..Os::default() };
+        let mut history = History::default();
+        let facts = [
+            Collected::Known(os(Some(at(DAY_10)))),
+            Collected::Partial(os(None), Reason::new("x")),
+            Collected::Failed(Reason::new("x")),
+        ];
+        for fact in facts {
+            let mut machine = Machine { now: at(DAY_11), records: vec![] };
+            machine.put(fact);
+            history.absorb(&Inventory::of(machine.records), SignedDuration::ZERO, at(DAY_11));
+            assert_eq!(history.installed_at, Some(at(DAY_10)));
         }
     }
 

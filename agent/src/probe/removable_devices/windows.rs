@@ -3,7 +3,8 @@
 //!
 //! The device trees keep what was ever plugged into this installation of Windows, but unused entries may be cleaned
 //! after some weeks and a feature update renews them (and the date of installation with them): each source
-//! therefore stands for itself. Labels of volumes are not collected, so `VolumeInfoCache`, which holds nothing else, is not read.
+//! therefore stands for itself. Labels of volumes are not collected, so `VolumeInfoCache`, which holds nothing
+//! else, is not read.
 
 mod event;
 mod node;

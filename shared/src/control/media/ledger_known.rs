@@ -15,7 +15,7 @@ pub static CONTROL: Control = Control {
     title: Text::new("使われた可搬媒体を把握している", "Removable media used are known"),
     severity: Severity::Low,
     families: &[],
-    facts: &[FactKind::RemovableDevices, FactKind::Os],
+    facts: &[FactKind::RemovableDevices],
     remediation: Text::new(
         "接続の記録をエージェントが読めるようにし、保存期間を延ばしてください(Linuxではカーネルログやジャーナル、Windowsではレジストリとイベントログ。WindowsではLocalSystemのサービスとして動かします)。",
         "Let the agent read the records of connections, and keep them longer (kernel log and journal on Linux; registry and event logs on Windows, where it runs as a LocalSystem service).",
@@ -49,7 +49,6 @@ mod tests {
     use super::*;
     use crate::collected::Status;
     use crate::control::fixture::{World, at, table};
-    use crate::fact::os::Os;
     use crate::finding::Outcome::{Pass, Unknown};
 
     #[test]
@@ -71,7 +70,7 @@ mod tests {
                     "since a young system was installed",
                     |w| {
                         w.media_since("2026-11-20T00:00:00Z");
-                        w.edit::<Os>(|os| os.installed_at = Some(at("2026-11-19T23:00:00Z")));
+                        w.history.installed_at = Some(at("2026-11-19T23:00:00Z"));
                     },
                     Pass,
                     "known",
@@ -80,7 +79,7 @@ mod tests {
                     "the system is older than its log",
                     |w| {
                         w.media_since("2026-11-20T00:00:00Z");
-                        w.edit::<Os>(|os| os.installed_at = Some(at("2026-11-18T00:00:00Z")));
+                        w.history.installed_at = Some(at("2026-11-18T00:00:00Z"));
                     },
                     Unknown,
                     "history_short",

@@ -9,7 +9,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::control::rule::{Rule, plus_days};
 use crate::fact::FactKind;
-use crate::fact::os::Os;
 use crate::fact::removable::RemovableDevices;
 use crate::finding::Message;
 use crate::text::Text;
@@ -46,9 +45,8 @@ fn covered(rule: &mut Rule<'_>, devices: &RemovableDevices) -> Result<Timestamp,
     if enough.is_some_and(|enough| enough <= rule.ctx.now) {
         return Ok(since);
     }
-    let installed = rule.seen::<Os>().ok().and_then(|os| os.value.installed_at);
-    if let Some(installed) = installed {
-        rule.cite(FactKind::Os, "/installed_at", installed.to_string());
+    if let Some(installed) = rule.ctx.history.installed_at {
+        rule.cite_other("history", "/installed_at", installed.to_string(), FactKind::Os.as_str(), None);
         if installed.checked_add(FIRST_START).is_ok_and(|started| since <= started) {
             return Ok(since);
         }

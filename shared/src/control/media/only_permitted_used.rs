@@ -17,7 +17,7 @@ pub static CONTROL: Control = Control {
     title: Text::new("許可した可搬媒体だけが使われている", "Only permitted media are used"),
     severity: Severity::Medium,
     families: &[],
-    facts: &[FactKind::RemovableDevices, FactKind::Os],
+    facts: &[FactKind::RemovableDevices],
     remediation: Text::new(
         "見つかった媒体の持ち主と用途を確認し、許可するなら登録簿に加え、許可しないなら回収してください。",
         "Find out whose the device is and what for; add it to the register if it is permitted, else collect it.",
