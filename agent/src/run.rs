@@ -21,7 +21,7 @@ use crate::delivery::{Delivery, DeliveryError, Step, tls_trust};
 use crate::disk::DiskError;
 use crate::key::{About, Identity, KeyError};
 use crate::paths::Paths;
-use crate::probe::removable_devices::plug;
+use crate::probe::removable_devices::keep;
 use crate::probe::runner::Runner;
 use crate::probe::{Collection, ProbeConfig, backups, registry};
 use crate::report::{Collected, Moment as ReportMoment, ReportError, events_for_one_report};
@@ -114,13 +114,10 @@ fn watch_media(sys: &Sys, enabled: bool) -> mpsc::Receiver<Event> {
     #[cfg(any(target_os = "linux", windows))]
     if enabled && sys.is_live() {
         let sys = sys.clone();
-        tokio::spawn(async move {
-            let told =
-                |event: Event| !matches!(send.try_send(event), Err(mpsc::error::TrySendError::Closed(_)));
-            if let Err(error) = crate::probe::removable_devices::watch::watch(&sys, told).await {
-                tracing::warn!(%error, "Media cannot be watched; they are seen at the next interval.");
-            }
-        });
+        tokio::spawn(keep::keep(send, random, move |tell| {
+            let sys = sys.clone();
+            Box::pin(async move { crate::probe::removable_devices::watch::watch(&sys, tell).await })
+        }));
     }
     #[cfg(not(any(target_os = "linux", windows)))]
     let _ = (sys, enabled, send);
@@ -153,6 +150,7 @@ struct Agent {
     media: mpsc::Receiver<Event>,
     /// How media are watched, once it is known.
     media_watch: Option<String>,
+    media_watched_since: Option<Timestamp>,
     events: Vec<Event>,
     started_at: Timestamp,
     /// When delivery may be tried again.
@@ -192,6 +190,7 @@ impl Agent {
             watch,
             media,
             media_watch: None,
+            media_watched_since: None,
             events: vec![],
             started_at,
             not_before: None,
@@ -265,7 +264,8 @@ impl Agent {
 
     /// A medium came or went: the event itself is reported, with the state read anew.
     fn media_event(&mut self, event: Event) {
-        if event.kind == plug::WATCHED {
+        self.media_watched_since = keep::watched_since(&event, self.media_watched_since);
+        if event.kind == keep::WATCHED {
             self.media_watch = event.data["how"].as_str().map(str::to_owned);
             return self.schedule.bring_forward([FactKind::Agent]);
         }
@@ -354,6 +354,7 @@ impl Agent {
             spool_bytes: self.delivery.spool.bytes(),
             dropped_reports: self.delivery.spool.dropped_total(),
             clock_offset_ms: self.delivery.status.clock_offset_ms,
+            media_watched_since: self.media_watched_since,
             resident_bytes: self.sys.is_live().then(|| resident_bytes(&self.sys)).flatten(),
         };
         Collection::of(Honest::Known(body), "tenken-agent", at).record

@@ -117,6 +117,10 @@ pub struct SourceState {
     /// Whether a cap cut the source short.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
+    /// Whether no answer rests on this source: what it would have told is judged by no rule, or its place
+    /// in the body says itself that it is not known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub aside: bool,
 }
 
 impl SourceState {
@@ -129,21 +133,26 @@ impl SourceState {
             reason: None,
             count: count as u64,
             truncated: false,
+            aside: false,
         }
     }
 
     /// A source that was not read (whole).
     #[must_use]
     pub fn gap(source: impl Into<String>, status: Status, reason: Reason) -> Self {
-        Self { source: source.into(), status, reason: Some(reason), count: 0, truncated: false }
+        Self { source: source.into(), status, reason: Some(reason), count: 0, truncated: false, aside: false }
     }
 
-    /// Whether this source leaves something unknown. `absent` and `unsupported` sources do not: the
-    /// place was looked at, or cannot hold anything on this machine.
+    /// Whether this source leaves something unknown: every state but `known` and `absent`. What an
+    /// `unsupported` source would have told is missing, unless it stands aside; a source that is not meant
+    /// for this machine is `absent`.
     #[must_use]
     pub fn is_gap(&self) -> bool {
-        self.truncated
-            || matches!(self.status, Status::Partial | Status::Denied | Status::Failed | Status::TimedOut)
+        match self.status {
+            Status::Known | Status::Absent => self.truncated,
+            Status::Unsupported => !self.aside,
+            Status::Partial | Status::Denied | Status::Failed | Status::TimedOut => true,
+        }
     }
 }
 

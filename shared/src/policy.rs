@@ -201,13 +201,30 @@ pub struct DeclaredPath {
 }
 
 /// Removable media rules (4-1-9, 4-4-1-2).
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Removable {
     /// What the company's rule demands of USB storage: `blocked`, `read_only`, `allow_list`, or nothing.
     pub usb_storage: Option<String>,
     /// Register of permitted media.
     pub permitted: Vec<PermittedMedia>,
+    /// Days up to now that the records of use must cover before anything is said of the media in use; a
+    /// system that is younger must have them since it was installed.
+    #[serde(skip_serializing_if = "is_usual_history")]
+    pub history_days: u32,
+}
+
+/// What the usual rotation of logs leaves (four weeks and a little), and what Windows keeps at least.
+const USUAL_HISTORY_DAYS: u32 = 30;
+
+impl Default for Removable {
+    fn default() -> Self {
+        Self { usb_storage: None, permitted: vec![], history_days: USUAL_HISTORY_DAYS }
+    }
+}
+
+fn is_usual_history(days: &u32) -> bool {
+    *days == USUAL_HISTORY_DAYS
 }
 
 /// One permitted medium. Members that are absent match anything.
@@ -323,6 +340,7 @@ impl Policy {
             ("/freshness/silent_after_days", u64::from(fresh.silent_after_days), 1, MAX_FRESH_DAYS),
             ("/freshness/update_metadata_days", u64::from(fresh.update_metadata_days), 1, 14),
             ("/freshness/catalog_days", u64::from(fresh.catalog_days), 1, MAX_FRESH_DAYS),
+            ("/removable/history_days", u64::from(self.removable.history_days), 1, MAX_RETENTION_DAYS),
             ("/collection/interval_s", self.collection.interval_s, 10, MAX_INTERVAL_S),
             ("/collection/observed_interval_s", self.collection.observed_interval_s, 10, MAX_INTERVAL_S),
             ("/collection/jitter_pct", u64::from(self.collection.jitter_pct), 0, 100),

@@ -37,6 +37,12 @@ impl Sources {
         self.gap(source, error.status(), error.reason());
     }
 
+    /// A source on which no answer rests: that it is impossible here is no gap, every other error is.
+    pub fn aside(&mut self, source: impl Into<String>, error: &SysError) {
+        let state = SourceState::gap(source, error.status(), error.reason());
+        self.0.push(SourceState { aside: state.status == Status::Unsupported, ..state });
+    }
+
     /// Reads a text file as a source of `count = 1`; an error is recorded and gives `None`.
     pub fn text(&mut self, sys: &Sys, path: &str) -> Option<String> {
         match sys.read_text(path) {
@@ -132,6 +138,18 @@ mod tests {
         sources.known("a", 3);
         sources.error("b", &SysError::Absent { what: "b".into() });
         assert_eq!(collected((), &sources.clone().into_vec()).status(), Status::Known);
+        let live_only = SysError::Unsupported { what: "s".into(), reason: "live_only".into() };
+        sources.aside("s", &live_only);
+        assert_eq!(collected((), &sources.clone().into_vec()).status(), Status::Known, "nothing rests on it");
+        for error in [&live_only, &SysError::Denied { what: "s".into() }] {
+            let mut sources = sources.clone();
+            if error.status() == Status::Unsupported {
+                sources.error("t", error);
+            } else {
+                sources.aside("t", error);
+            }
+            assert_eq!(collected((), &sources.into_vec()).status(), Status::Partial, "{error}");
+        }
         sources.error("c", &SysError::Denied { what: "c".into() });
         assert!(sources.has_gap());
         let states = sources.into_vec();

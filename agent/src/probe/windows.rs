@@ -75,8 +75,9 @@ impl Running {
                 sources.known("service manager", services.len());
                 Self(Some(services))
             }
+            // What nobody knows to run says so itself.
             Err(error @ SysError::Unsupported { .. }) if !sys.is_live() => {
-                sources.error("service manager", &error);
+                sources.aside("service manager", &error);
                 Self(None)
             }
             Err(error) => {

@@ -4,58 +4,50 @@
 //! and whatever stopped the reading is named.
 
 use jiff::Timestamp;
-use sdjournal::{Journal, JournalConfig, SdJournalError};
+use sdjournal::{EntryRef, Journal, JournalConfig, SdJournalError};
 
 use super::{Sys, SysError};
 
 /// Where journald keeps its files, kept ones first.
 pub const JOURNAL_FOLDERS: [&str; 2] = ["/var/log/journal", "/run/log/journal"];
 
-/// One kernel message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KernelMessage {
-    /// When it was logged, host clock.
-    pub at: Timestamp,
-    /// The message, without time stamp; bytes that are not UTF-8 are replaced.
-    pub text: String,
-}
-
-/// What the journal holds.
+/// How reading the kernel messages of a journal went.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KernelLog {
-    /// Messages, oldest first.
-    pub messages: Vec<KernelMessage>,
+    /// Time of the first message.
+    pub since: Option<Timestamp>,
+    /// Time of the newest entry of the journal, whoever wrote it.
+    pub until: Option<Timestamp>,
     /// Whether the cap cut the list short: the newest are missing then.
     pub truncated: bool,
-    /// First error met while reading; what came before it is in `messages`.
+    /// First error met while reading; what came before it was given.
     pub damaged: Option<String>,
 }
 
 impl Sys {
-    /// Kernel messages logged at or after `since`, at most `max`, oldest first.
+    /// Gives the kernel messages of one of [`JOURNAL_FOLDERS`], at most `max`, oldest first, with the host's
+    /// time and without time stamp; bytes that are not UTF-8 are replaced.
     /// Errors: `Absent` where no journal is kept, `Denied`, `Failed` where no file of it can be read.
-    pub fn kernel_messages(&self, since: Timestamp, max: usize) -> Result<KernelLog, SysError> {
-        let mut folders = Vec::new();
-        for folder in JOURNAL_FOLDERS {
-            if self.exists(folder)? {
-                self.note_journal(folder);
-                folders.push(self.resolve(folder)?);
-            }
+    pub fn kernel_messages(
+        &self,
+        folder: &str,
+        max: usize,
+        mut give: impl FnMut(Timestamp, &str),
+    ) -> Result<KernelLog, SysError> {
+        if !self.exists(folder)? {
+            return Err(SysError::Absent { what: folder.into() });
         }
-        let what = JOURNAL_FOLDERS[0];
-        if folders.is_empty() {
-            return Err(SysError::Absent { what: what.into() });
-        }
+        self.note_journal(folder);
+        let failed = |error: SdJournalError| translate(folder, &error);
         let config = JournalConfig { max_decompressed_bytes: 64 * 1024, ..JournalConfig::default() };
-        let journal =
-            Journal::open_dirs_with_config(&folders, config).map_err(|error| translate(what, &error))?;
+        let journal = Journal::open_dirs_with_config(&[self.resolve(folder)?], config).map_err(failed)?;
+        let mut newest = journal.query();
+        newest.reverse(true).limit(1);
+        let until = newest.iter().map_err(failed)?.find_map(|entry| logged_at(&entry.ok()?));
         let mut query = journal.query();
-        query.match_exact("_TRANSPORT", b"kernel");
-        query.since_realtime(u64::try_from(since.as_microsecond()).unwrap_or(0));
-        query.limit(max.saturating_add(1));
-        let entries = query.iter().map_err(|error| translate(what, &error))?;
-        let mut log = KernelLog::default();
-        for entry in entries {
+        query.match_exact("_TRANSPORT", b"kernel").limit(max.saturating_add(1));
+        let mut log = KernelLog { until, ..KernelLog::default() };
+        for (count, entry) in query.iter().map_err(failed)?.enumerate() {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
@@ -63,14 +55,14 @@ impl Sys {
                     break;
                 }
             };
-            if log.messages.len() == max {
+            if count == max {
                 log.truncated = true;
                 break;
             }
-            let at =
-                i64::try_from(entry.realtime_usec()).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
-            if let (Some(at), Some(text)) = (at, entry.get("MESSAGE")) {
-                log.messages.push(KernelMessage { at, text: String::from_utf8_lossy(text).into_owned() });
+            if let (Some(at), Some(text)) = (logged_at(&entry), entry.get("MESSAGE")) {
+                log.since = log.since.or(Some(at));
+                log.until = log.until.max(Some(at));
+                give(at, &String::from_utf8_lossy(text));
             }
         }
         Ok(log)
@@ -87,6 +79,10 @@ impl Sys {
             }
         }
     }
+}
+
+fn logged_at(entry: &EntryRef) -> Option<Timestamp> {
+    Timestamp::from_microsecond(i64::try_from(entry.realtime_usec()).ok()?).ok()
 }
 
 fn translate(what: &str, error: &SdJournalError) -> SysError {
@@ -108,12 +104,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("etc")).unwrap();
         let sys = Sys::at_root(dir.path(), None).unwrap();
-        let none = sys.kernel_messages(Timestamp::UNIX_EPOCH, 10);
+        let none = sys.kernel_messages(JOURNAL_FOLDERS[0], 10, |_, _| {});
         assert!(matches!(none, Err(SysError::Absent { .. })), "{none:?}");
         let folder = dir.path().join("var/log/journal/0123456789abcdef0123456789abcdef");
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("system.journal"), b"not a journal at all").unwrap();
-        let rubbish = sys.kernel_messages(Timestamp::UNIX_EPOCH, 10);
+        let rubbish = sys.kernel_messages(JOURNAL_FOLDERS[0], 10, |_, _| {});
         assert!(matches!(rubbish, Err(SysError::Failed { .. })), "{rubbish:?}");
     }
 }

@@ -16,6 +16,7 @@ mod file;
 #[cfg(target_os = "linux")]
 pub mod hotplug;
 mod journal;
+mod lines;
 #[cfg(target_os = "linux")]
 pub mod memory;
 mod owned;
@@ -46,7 +47,7 @@ pub use device::{DeviceNode, DeviceNotice, DeviceProperties, DeviceTimes, Device
 pub use error::SysError;
 pub use event_log::{Event, EventQuery, Events, events_in, parse as parse_event};
 pub use file::{Entry, FileKind, Stat};
-pub use journal::{JOURNAL_FOLDERS, KernelLog, KernelMessage};
+pub use journal::JOURNAL_FOLDERS;
 pub use process::Process;
 pub use registry::watch::RegistryWatch;
 pub use registry::{Damage, Hive, Recovery, RegistryKey, RegistryValue, UserHive, filetime, utf16};

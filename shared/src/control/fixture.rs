@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use super::history::Covered;
 use super::{Context, Control, History, HostLabel};
 use crate::catalog::Catalog;
 use crate::collected::{Collected, Reason, Status};
@@ -16,7 +17,7 @@ use crate::fact::hardware::Hardware;
 use crate::fact::malware_protection::{MalwareActivity, MalwareObserved, MalwareProduct, MalwareProtection};
 use crate::fact::network::Network;
 use crate::fact::os::Os;
-use crate::fact::removable::{RemovableDevice, RemovableDevices, RemovablePolicy};
+use crate::fact::removable::{RemovableDevice, RemovableDevices, RemovablePolicy, Seen};
 use crate::fact::restart::Restart;
 use crate::fact::services::Services;
 use crate::fact::software::{Software, SoftwareItem};
@@ -79,7 +80,7 @@ impl World {
             ..Os::default()
         });
         self.put(Network::default());
-        self.put(Services::default());
+        self.put(Services { listening: Some(vec![]), ..Services::default() });
         self.put(Volumes {
             items: vec![Volume {
                 mount: "/".into(),
@@ -139,8 +140,9 @@ impl World {
                 serial_genuine: true,
                 ..RemovableDevice::default()
             }],
-            sources: vec![],
+            ..RemovableDevices::default()
         });
+        self.media_since("2026-06-01T00:00:00Z");
         self.put(RemovablePolicy { usb_storage: Some("allow_list".into()), ..RemovablePolicy::default() });
         self.put(Autorun { active: Some(false), ..Autorun::default() });
         self.put(Accounts {
@@ -188,6 +190,14 @@ impl World {
         let mut body = self.records[&T::KIND].typed::<T>().value().map(clone_body).unwrap();
         change(&mut body);
         self.put(body);
+    }
+
+    /// Makes the records of media use begin at a moment.
+    pub fn media_since(&mut self, since: &str) {
+        let (since, until) = (at(since), self.now);
+        let seen = Seen { at: since, source: "journal".into(), confidence: "exact".into() };
+        self.edit::<RemovableDevices>(|d| d.history_since = Some(seen));
+        self.history.media = Some(Covered { since, until });
     }
 
     /// Changes a fact and makes it partial.

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::collected::Collected;
 use crate::fact::FactKind;
 use crate::fact::backups::Backups;
+use crate::fact::os::Os;
+use crate::fact::removable::RemovableDevices;
 use crate::fact::restart::Restart;
 use crate::fact::software::Software;
 use crate::fact::updates::{PendingUpdate, Updates, UpdatesObserved};
@@ -27,6 +29,12 @@ pub struct History {
     pub backup_jobs: BTreeMap<String, Timestamp>,
     /// Since when a restart has been pending without a break.
     pub restart_pending_since: Option<Timestamp>,
+    /// Time of which the records of media use are known without a break.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media: Option<Covered>,
+    /// When the system was installed, as it last said itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub installed_at: Option<Timestamp>,
     /// When the host last reported.
     pub last_report_at: Option<Timestamp>,
     /// When the host first reported.
@@ -64,6 +72,28 @@ pub struct Replaced {
     pub not_before: Option<Timestamp>,
 }
 
+/// A stretch of time of which something is known.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Covered {
+    /// From.
+    pub since: Timestamp,
+    /// Up to.
+    pub until: Timestamp,
+}
+
+impl Covered {
+    /// Goes on with `next` where the two meet, else begins anew with it: what lies between is not known.
+    fn extend(held: Option<Self>, next: Self) -> Self {
+        match held {
+            Some(held) if next.until <= held.until && next.since >= held.since => held,
+            Some(held) if next.since <= held.until => {
+                Self { since: held.since.min(next.since), until: held.until.max(next.until) }
+            }
+            _ => next,
+        }
+    }
+}
+
 /// A complete list of pending updates.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Listed {
@@ -91,8 +121,14 @@ pub fn job_key(product: &str, name: &str) -> String {
 }
 
 /// Kinds of facts that a history is made of; what was installed when is looked up in the software.
-pub const HISTORY_KINDS: &[FactKind] =
-    &[FactKind::Updates, FactKind::UpdatesObserved, FactKind::Backups, FactKind::Restart];
+pub const HISTORY_KINDS: &[FactKind] = &[
+    FactKind::Updates,
+    FactKind::UpdatesObserved,
+    FactKind::Backups,
+    FactKind::Restart,
+    FactKind::RemovableDevices,
+    FactKind::Os,
+];
 
 impl History {
     /// Takes in what `inventory` shows. `offset` is host clock minus true time; nothing is dated after
@@ -116,6 +152,24 @@ impl History {
             }
             Collected::Known(r) if r.pending == Some(false) => self.restart_pending_since = None,
             _ => {}
+        }
+        if let Collected::Known(os) | Collected::Partial(os, _) = inventory.typed::<Os>() {
+            self.installed_at = os.installed_at.or(self.installed_at);
+        }
+        self.absorb_media(inventory, offset, now);
+    }
+
+    /// Records of use, read again and again, cover together what each reading covered, as long as each goes
+    /// back to the one before. A ledger with gaps covers nothing.
+    fn absorb_media(&mut self, inventory: &Inventory, offset: SignedDuration, now: Timestamp) {
+        let Collected::Known(body) = inventory.typed::<RemovableDevices>() else { return };
+        let read_at = inventory.held(FactKind::RemovableDevices).map(|held| held.confirmed_at.min(now));
+        let since = body.history_since.as_ref().and_then(|seen| seen.at.checked_sub(offset).ok());
+        let (Some(until), Some(since)) = (read_at, since) else { return };
+        let kept = body.history_kept_days.map(|days| SignedDuration::from_hours(24 * i64::from(days)));
+        let since = since.max(kept.and_then(|kept| until.checked_sub(kept).ok()).unwrap_or(since));
+        if since <= until {
+            self.media = Some(Covered::extend(self.media, Covered { since, until }));
         }
     }
 
@@ -226,6 +280,7 @@ fn cap<V>(map: &mut BTreeMap<String, V>, age: impl Fn(&V) -> Timestamp) {
 mod tests {
     use super::*;
     use crate::collected::Reason;
+    use crate::fact::removable::Seen;
     use crate::fact::software::SoftwareItem;
     use crate::fact::updates::MetadataAge;
     use crate::fact::{FactBody, FactRecord};
@@ -383,5 +438,70 @@ mod tests {
         let mut history = History::default();
         history.absorb(&Inventory::of(machine.records), SignedDuration::ZERO, at(DAY_10));
         assert_eq!(history.updates["openssl|2"].first_seen, at(DAY_10));
+    }
+
+    /// Absorbs a ledger that goes back to `since`, read at `read_at`.
+    fn ledger(history: &mut History, since: Option<&str>, kept_days: Option<u32>, read_at: &str) {
+        let mut machine = Machine { now: at(read_at), records: vec![] };
+        let seen = |since| Seen { at: at(since), source: "journal".into(), confidence: "exact".into() };
+        machine.put(Collected::Known(RemovableDevices {
+            history_since: since.map(seen),
+            history_kept_days: kept_days,
+            ..RemovableDevices::default()
+        }));
+        history.absorb(&Inventory::of(machine.records), SignedDuration::ZERO, at(read_at));
+    }
+
+    #[test]
+    fn records_of_media_cover_what_each_reading_continues() {
+        const DAY_12: &str = "2026-11-12T00:00:00Z";
+        for (name, second, expected) in [
+            ("rotated, and read in time", Some(DAY_10), Some((DAY_10, DAY_12))),
+            ("goes on where the last reading ended", Some(DAY_11), Some((DAY_10, DAY_12))),
+            (
+                "a start of the system later",
+                Some("2026-11-11T00:00:01Z"),
+                Some(("2026-11-11T00:00:01Z", DAY_12)),
+            ),
+            ("nobody can tell", None, Some((DAY_10, DAY_11))),
+            ("a clock that was set back", Some("2026-11-13T00:00:00Z"), Some((DAY_10, DAY_11))),
+        ] {
+            let mut history = History::default();
+            ledger(&mut history, Some(DAY_10), None, DAY_11);
+            for _ in 0..2 {
+                ledger(&mut history, second, None, DAY_12);
+                let expected = expected.map(|(since, until)| Covered { since: at(since), until: at(until) });
+                assert_eq!(history.media, expected, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_day_of_installation_outlives_a_reading_without_it() {
+        let os = |installed_at| Os { installed_at, ..Os::default() };
+        let mut history = History::default();
+        let facts = [
+            Collected::Known(os(Some(at(DAY_10)))),
+            Collected::Partial(os(None), Reason::new("x")),
+            Collected::Failed(Reason::new("x")),
+        ];
+        for fact in facts {
+            let mut machine = Machine { now: at(DAY_11), records: vec![] };
+            machine.put(fact);
+            history.absorb(&Inventory::of(machine.records), SignedDuration::ZERO, at(DAY_11));
+            assert_eq!(history.installed_at, Some(at(DAY_10)));
+        }
+    }
+
+    #[test]
+    fn what_may_be_forgotten_covers_only_the_days_it_is_kept() {
+        let mut history = History::default();
+        ledger(&mut history, Some("2024-01-01T00:00:00Z"), Some(30), "2026-11-10T00:00:00Z");
+        assert_eq!(history.media.unwrap().since, at("2026-10-11T00:00:00Z"));
+        ledger(&mut history, Some("2024-01-01T00:00:00Z"), Some(30), "2026-11-20T00:00:00Z");
+        assert_eq!(history.media.unwrap().since, at("2026-10-11T00:00:00Z"), "read again in time");
+        let mut young = History::default();
+        ledger(&mut young, Some(DAY_10), Some(30), DAY_11);
+        assert_eq!(young.media.unwrap().since, at(DAY_10));
     }
 }

@@ -54,6 +54,9 @@ pub struct AgentObserved {
     pub dropped_reports: u64,
     /// Host clock minus collector clock, milliseconds, as last measured.
     pub clock_offset_ms: Option<i64>,
+    /// Since when arriving and leaving media are watched without a break; absent while they are not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media_watched_since: Option<Timestamp>,
     /// Resident memory, bytes.
     pub resident_bytes: Option<u64>,
 }

@@ -11,7 +11,14 @@ use crate::collected::SourceState;
 pub struct RemovableDevices {
     /// Sorted by class, vendor id, product id, serial.
     pub items: Vec<RemovableDevice>,
-    /// One per log, registry tree or live enumeration; says how far back history reaches.
+    /// Since when the sources together say what was used, without a break up to the collection; `None`
+    /// where that cannot be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history_since: Option<Seen>,
+    /// Days after which the sources may forget a device that is not used any more; `None`: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history_kept_days: Option<u32>,
+    /// One per log, registry tree or live enumeration.
     pub sources: Vec<SourceState>,
 }
 
@@ -37,8 +44,8 @@ pub struct RemovableDevice {
     pub size_bytes: Option<u64>,
     /// Encrypted container on it (`luks`, `bitlocker`), where seen.
     pub encryption: Option<String>,
-    /// Plugged in right now.
-    pub present: bool,
+    /// Plugged in right now; `None` where only a running system could tell.
+    pub present: Option<bool>,
     /// Blocked from use right now (usbguard, authorisation), where known.
     pub blocked: Option<bool>,
     /// First use known, with source and confidence.

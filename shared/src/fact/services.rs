@@ -11,7 +11,8 @@ pub struct Services {
     /// Services started at boot or enabled, sorted by name.
     pub items: Vec<Service>,
     /// Listening sockets, sorted by protocol, port, address; ephemeral client sockets left out.
-    pub listening: Vec<Listener>,
+    /// `None` where the tables of sockets were not read.
+    pub listening: Option<Vec<Listener>>,
     /// What was read.
     pub sources: Vec<SourceState>,
 }

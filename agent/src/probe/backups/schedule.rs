@@ -83,7 +83,8 @@ fn live_states(
             states
         }
         Err(error) => {
-            cx.sources.error("systemctl show", &error);
+            // A job without its last result says so itself.
+            cx.sources.aside("systemctl show", &error);
             BTreeMap::new()
         }
     }

@@ -21,7 +21,7 @@ pub fn partial(source: impl Into<String>, count: usize, reason: Reason) -> Sourc
 /// * every source looked at, none left a gap, at least one known: `known`;
 /// * something known and a gap: `partial`, with the reason of the first gap;
 /// * nothing known and a gap: the state of the first gap, without a body: an unread database is no empty list;
-/// * nothing known, no gap, something impossible here: `unsupported`;
+///   `unsupported` only where every gap is;
 /// * all absent: `absent`, with `nothing` as its reason.
 #[must_use]
 pub fn by_sources<T>(body: T, sources: &[SourceState], nothing: &str) -> Collected<T> {
@@ -30,15 +30,13 @@ pub fn by_sources<T>(body: T, sources: &[SourceState], nothing: &str) -> Collect
         let code = s.reason.as_ref().map_or("truncated", |r| r.code.as_str());
         Reason::with(code, &s.source)
     };
-    let gap = sources.iter().find(|s| s.is_gap());
+    let mut gaps = sources.iter().filter(|s| s.is_gap());
+    let gap = gaps.clone().find(|s| s.status != Status::Unsupported).or_else(|| gaps.next());
     match (sources.iter().any(useful), gap) {
         (true, None) => Collected::Known(body),
         (true, Some(gap)) => Collected::Partial(body, reason(gap)),
         (false, Some(gap)) => Collected::from_parts(gap.status, Some(reason(gap)), None),
-        (false, None) => match sources.iter().find(|s| s.status == Status::Unsupported) {
-            Some(source) => Collected::Unsupported(reason(source)),
-            None => Collected::Absent(Reason::new(nothing)),
-        },
+        (false, None) => Collected::Absent(Reason::new(nothing)),
     }
 }
 
@@ -68,6 +66,9 @@ mod tests {
         let all = |sources: &[SourceState]| by_sources((), sources, "none").status();
         assert_eq!(all(&[known.clone(), state(Status::Absent)]), Status::Known);
         assert_eq!(all(&[known.clone(), state(Status::Failed)]), Status::Partial);
+        assert_eq!(all(&[known.clone(), state(Status::Unsupported)]), Status::Partial);
+        assert_eq!(all(&[state(Status::Unsupported), state(Status::Absent)]), Status::Unsupported);
+        assert_eq!(all(&[state(Status::Unsupported), state(Status::Denied)]), Status::Denied);
         assert_eq!(all(&[state(Status::Denied), state(Status::Absent)]), Status::Denied);
         assert_eq!(all(&[state(Status::Absent)]), Status::Absent);
         assert_eq!(all(&[]), Status::Absent);

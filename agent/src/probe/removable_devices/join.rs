@@ -161,6 +161,11 @@ impl Join {
         }
     }
 
+    /// Changes every device.
+    pub fn edit_all(&mut self, change: impl Fn(&mut RemovableDevice)) {
+        self.records.iter_mut().for_each(|record| change(&mut record.device));
+    }
+
     /// Changes a device.
     pub fn edit(&mut self, index: usize, change: impl FnOnce(&mut RemovableDevice)) {
         if let Some(record) = self.records.get_mut(index) {

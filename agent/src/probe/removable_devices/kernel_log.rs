@@ -54,6 +54,8 @@ pub struct Joiner {
     done: Vec<Visit>,
 }
 
+/// How the messages begin that say something of storage.
+const FED: [&str; 4] = ["usb ", "usb-storage ", "scsi host", "sd "];
 /// Most visits kept of one history.
 const MAX_VISITS: usize = 20_000;
 
@@ -61,17 +63,18 @@ impl Joiner {
     /// Takes one kernel message, without its time stamp, in order of time.
     pub fn feed(&mut self, at: Option<Moment>, message: &str) {
         let message = message.trim();
-        if let Some(rest) = message.strip_prefix("usb ")
+        let [usb, storage, host, disk] = FED.map(|prefix| message.strip_prefix(prefix));
+        if let Some(rest) = usb
             && let Some((port, text)) = rest.split_once(": ")
         {
             self.device(at, port, text);
-        } else if let Some(rest) = message.strip_prefix("usb-storage ")
+        } else if let Some(rest) = storage
             && let Some((interface, _)) = rest.split_once(": ")
         {
             self.bind(interface);
-        } else if let Some(rest) = message.strip_prefix("scsi host") {
+        } else if let Some(rest) = host {
             self.host(rest);
-        } else if let Some(rest) = message.strip_prefix("sd ") {
+        } else if let Some(rest) = disk {
             self.disk(rest);
         }
     }
@@ -169,13 +172,7 @@ impl Joiner {
 /// `None` for lines of other programs.
 #[must_use]
 pub fn syslog_line<'a>(line: &'a str, not_after: Timestamp, zone: &TimeZone) -> Option<(Moment, &'a str)> {
-    let (moment, rest) = if line.as_bytes().first()?.is_ascii_digit() {
-        let (stamp, rest) = line.split_once(' ')?;
-        (Moment { at: stamp.parse().ok()?, exact: true }, rest)
-    } else {
-        let stamp = line.get(..15)?;
-        (Moment { at: traditional(stamp, not_after, zone)?, exact: false }, line.get(16..)?)
-    };
+    let (moment, rest) = stamp(line, not_after, zone)?;
     let (_host, rest) = rest.split_once(' ')?;
     let message = rest.strip_prefix("kernel: ")?.trim_start();
     let message = match message.strip_prefix('[') {
@@ -183,6 +180,30 @@ pub fn syslog_line<'a>(line: &'a str, not_after: Timestamp, zone: &TimeZone) -> 
         None => message,
     };
     Some((moment, message))
+}
+
+/// The time a syslog line begins with, and what follows it; of any program.
+#[must_use]
+pub fn stamp<'a>(line: &'a str, not_after: Timestamp, zone: &TimeZone) -> Option<(Moment, &'a str)> {
+    if line.as_bytes().first()?.is_ascii_digit() {
+        let (stamp, rest) = line.split_once(' ')?;
+        return Some((Moment { at: stamp.parse().ok()?, exact: true }, rest));
+    }
+    let stamp = line.get(..15)?;
+    Some((Moment { at: traditional(stamp, not_after, zone)?, exact: false }, line.get(16..)?))
+}
+
+/// Whether a syslog line may be a kernel message that [`Joiner::feed`] needs; cheap, and true of some others.
+#[must_use]
+pub fn concerns_usb(line: &[u8]) -> bool {
+    const KERNEL: &[u8] = b" kernel: ";
+    let Some(at) = memchr::memmem::find(line, KERNEL) else { return false };
+    let message = line[at + KERNEL.len()..].trim_ascii_start();
+    let message = match memchr::memmem::find(message, b"] ") {
+        Some(end) if message.starts_with(b"[") => message[end + 2..].trim_ascii_start(),
+        _ => message,
+    };
+    FED.iter().any(|prefix| message.starts_with(prefix.as_bytes()))
 }
 
 /// `Nov 23 10:00:00`: the latest such moment that is not after `not_after` (a day of slack for zones).
@@ -261,6 +282,27 @@ mod tests {
             "é",
         ] {
             assert_eq!(syslog_line(other, not_after, &tokyo), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn the_filter_lets_through_all_that_is_fed() {
+        let log = include_str!("../../../fixtures/removable_devices/linux-kern-log/var/log/kern.log");
+        let others = "\
+            2026-11-20T09:00:00+09:00 pc kernel: [    1.0] sd 6:0:0:0: [sdb] 1 512-byte logical blocks\n\
+            Nov 20 09:00:00 pc kernel: scsi host6: uas\n\
+            Nov 20 09:00:00 pc kernel: [9.1]  usb-storage 2-1:1.0: USB Mass Storage device detected\n";
+        let now: Timestamp = "2026-11-23T00:00:00Z".parse().unwrap();
+        let mut fed = 0;
+        for line in log.lines().chain(others.lines()) {
+            let Some((_, message)) = syslog_line(line, now, &TimeZone::UTC) else { continue };
+            let wanted = FED.iter().any(|prefix| message.trim().starts_with(prefix));
+            assert_eq!(concerns_usb(line.as_bytes()), wanted, "{line}");
+            fed += usize::from(wanted);
+        }
+        assert!(fed > 10, "{fed}");
+        for other in ["", "kernel: usb 1-1: x", "Nov 20 09:00:00 pc sshd[1]: usb 1-1: x"] {
+            assert!(!concerns_usb(other.as_bytes()), "{other}");
         }
     }
 

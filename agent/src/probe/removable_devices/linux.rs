@@ -1,24 +1,21 @@
 //! Removable media of a Linux machine: sysfs joined with the history of journal and kernel logs.
 
+mod history;
+
 use std::collections::BTreeMap;
-use std::io::Read as _;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use tenken_shared::collected::{Reason, SourceState, Status};
 use tenken_shared::fact::removable::{
     RemovableDevice, RemovableDevices, RemovableObserved, RemovableUse, Seen,
 };
 
-use super::kernel_log::{Joiner, Moment, Visit, syslog_line};
+use super::kernel_log::{Moment, Visit};
 use super::sysfs;
 use crate::probe::Collection;
 use crate::probe::sources::{Sources, collected};
 use crate::sys::{Sys, SysError};
 
-const LOGS: [&str; 3] = ["kern.log", "messages", "syslog"];
-const MAX_LOG_BYTES: u64 = 256 * 1024 * 1024;
-const MAX_MESSAGES: usize = 2_000_000;
 const MAX_DEVICES: usize = 5_000;
 
 /// Collects both facts.
@@ -27,16 +24,17 @@ pub(super) fn collect(sys: &Sys) -> Vec<Collection> {
     sources.require_programs(sys);
     let present = present(sys, &mut sources);
     let mut ledger = Ledger::default();
-    present.into_iter().for_each(|device| ledger.present(device));
-    let mut histories = 0;
-    histories += usize::from(journal(sys, &mut sources, &mut ledger));
-    histories += logs(sys, &mut sources, &mut ledger);
-    if histories == 0 {
+    let sees_present = present.is_some();
+    present.into_iter().flatten().for_each(|device| ledger.present(device));
+    let mut histories = history::journals(sys, &mut sources, &mut ledger);
+    histories.extend(history::logs(sys, &mut sources, &mut ledger));
+    if histories.is_empty() {
         sources.gap("history", Status::Partial, Reason::new("no_kernel_log"));
     }
-    let (items, uses) = ledger.finish();
+    let history_since = history::reach(histories, sys.now());
+    let (items, uses) = ledger.finish(sees_present);
     let states: Vec<SourceState> = sources.into_vec();
-    let body = RemovableDevices { items, sources: states.clone() };
+    let body = RemovableDevices { items, history_since, history_kept_days: None, sources: states.clone() };
     let source = "sysfs; udev database; journal; kernel logs";
     vec![
         Collection::of(collected(body, &states), source, sys.now()),
@@ -44,11 +42,12 @@ pub(super) fn collect(sys: &Sys) -> Vec<Collection> {
     ]
 }
 
-fn present(sys: &Sys, sources: &mut Sources) -> Vec<RemovableDevice> {
+/// What is plugged in; `None` where that cannot be seen.
+fn present(sys: &Sys, sources: &mut Sources) -> Option<Vec<RemovableDevice>> {
     if !sysfs::is_there(sys) {
         let error = sys.require_live("sysfs").err().unwrap_or(SysError::Absent { what: "sysfs".into() });
         sources.error("sysfs", &error);
-        return vec![];
+        return None;
     }
     let mut found = Vec::new();
     match sysfs::usb(sys) {
@@ -62,123 +61,7 @@ fn present(sys: &Sys, sources: &mut Sources) -> Vec<RemovableDevice> {
     let others = sysfs::others(sys);
     sources.known("sysfs:block", others.len());
     found.extend(others);
-    found
-}
-
-fn journal(sys: &Sys, sources: &mut Sources, ledger: &mut Ledger) -> bool {
-    let log = match sys.kernel_messages(Timestamp::UNIX_EPOCH, MAX_MESSAGES) {
-        Ok(log) => log,
-        Err(error) => {
-            sources.error("journal", &error);
-            return false;
-        }
-    };
-    let mut joiner = Joiner::default();
-    for message in &log.messages {
-        joiner.feed(Some(Moment { at: message.at, exact: true }), &message.text);
-    }
-    let visits = joiner.finish();
-    let since = log.messages.first().map(|m| m.at);
-    match &log.damaged {
-        Some(detail) => sources.gap("journal", Status::Partial, Reason::with("damaged", detail)),
-        None if log.truncated => sources.truncated("journal", visits.len()),
-        None => sources.known(reaches("journal", since), visits.len()),
-    }
-    ledger.history("journal", visits);
-    true
-}
-
-/// Text logs of syslog daemons, rotated ones first, so that time runs forward. Gives how many were read.
-fn logs(sys: &Sys, sources: &mut Sources, ledger: &mut Ledger) -> usize {
-    let names = match sys.list("/var/log") {
-        Ok(entries) => entries.into_iter().map(|e| e.name).collect::<Vec<_>>(),
-        Err(error) => {
-            sources.error("/var/log", &error);
-            return 0;
-        }
-    };
-    let zone = sys.time_zone().unwrap_or(TimeZone::UTC);
-    let mut read = 0;
-    for log in LOGS {
-        let mut files: Vec<(u32, &String)> =
-            names.iter().filter_map(|n| Some((generation(n, log)?, n))).collect();
-        files.sort_by(|a, b| b.cmp(a));
-        if files.is_empty() {
-            continue;
-        }
-        let mut joiner = Joiner::default();
-        let mut since = None;
-        let mut failed = false;
-        for (_, name) in files {
-            let path = format!("/var/log/{name}");
-            match feed_file(sys, &path, &zone, &mut joiner) {
-                Ok(first) => since = since.or(first),
-                Err(error) => {
-                    sources.error(&path, &error);
-                    failed = true;
-                }
-            }
-        }
-        let visits = joiner.finish();
-        if !failed || !visits.is_empty() {
-            // A syslog that holds no kernel message is no history of the kernel.
-            read += usize::from(since.is_some());
-            sources.known(reaches(&format!("/var/log/{log}"), since), visits.len());
-        }
-        ledger.history(log, visits);
-    }
-    read
-}
-
-fn reaches(source: &str, since: Option<Timestamp>) -> String {
-    match since {
-        Some(at) => format!("{source} since {}", TimeZone::UTC.to_datetime(at).date()),
-        None => format!("{source} without kernel messages"),
-    }
-}
-
-/// `kern.log` is generation 0, `kern.log.2.gz` 2, `messages-20261101` counts down by its date.
-fn generation(name: &str, log: &str) -> Option<u32> {
-    let rest = name.strip_prefix(log)?;
-    let rest = rest.strip_suffix(".gz").unwrap_or(rest);
-    if rest.is_empty() {
-        return Some(0);
-    }
-    if let Some(number) = rest.strip_prefix('.') {
-        return number.parse().ok();
-    }
-    let date: u32 = rest.strip_prefix('-')?.parse().ok()?;
-    u32::MAX.checked_sub(date)
-}
-
-fn feed_file(
-    sys: &Sys,
-    path: &str,
-    zone: &TimeZone,
-    joiner: &mut Joiner,
-) -> Result<Option<Timestamp>, SysError> {
-    let not_after = sys.stat(path)?.and_then(|s| s.modified).unwrap_or_else(|| sys.now());
-    let raw = sys.read_capped(path, MAX_LOG_BYTES)?;
-    let bytes = if raw.starts_with(&[0x1f, 0x8b]) {
-        let mut out = Vec::new();
-        let mut reader = flate2::read::MultiGzDecoder::new(raw.as_slice()).take(MAX_LOG_BYTES + 1);
-        reader.read_to_end(&mut out).map_err(|e| SysError::malformed(path, e.kind()))?;
-        if out.len() as u64 > MAX_LOG_BYTES {
-            return Err(SysError::TooLarge { what: path.into(), cap: MAX_LOG_BYTES });
-        }
-        out
-    } else {
-        raw
-    };
-    let mut first = None;
-    for line in bytes.split(|b| *b == b'\n') {
-        let line = String::from_utf8_lossy(line);
-        if let Some((moment, message)) = syslog_line(&line, not_after, zone) {
-            first = first.or(Some(moment.at));
-            joiner.feed(Some(moment), message);
-        }
-    }
-    Ok(first)
+    Some(found)
 }
 
 type Key = (Option<String>, Option<String>, Option<String>, String);
@@ -232,13 +115,15 @@ impl Ledger {
         }
     }
 
-    fn finish(self) -> (Vec<RemovableDevice>, Vec<RemovableUse>) {
+    /// `sees_present`: a device that was not found plugged in is not.
+    fn finish(self, sees_present: bool) -> (Vec<RemovableDevice>, Vec<RemovableUse>) {
         let mut items = Vec::new();
         let mut uses = Vec::new();
         for mut record in self.0.into_values() {
             distinct(&mut record.arrivals);
             distinct(&mut record.removals);
             record.device.first_seen = record.arrivals.first().map(seen);
+            record.device.present = record.device.present.or(sees_present.then_some(false));
             if !record.arrivals.is_empty() || !record.removals.is_empty() {
                 uses.push(RemovableUse {
                     vendor_id: record.device.vendor_id.clone(),
@@ -271,10 +156,10 @@ fn distinct(events: &mut Vec<(Moment, String)>) {
     events.dedup_by(|b, a| b.0.at.as_second() - a.0.at.as_second() <= SAME_S);
 }
 
-fn seen(event: &(Moment, String)) -> Seen {
+fn seen((moment, source): &(Moment, String)) -> Seen {
     Seen {
-        at: Timestamp::from_second(event.0.at.as_second()).unwrap_or(event.0.at),
-        source: event.1.clone(),
-        confidence: if event.0.exact { "exact" } else { "local_time" }.into(),
+        at: Timestamp::from_second(moment.at.as_second()).unwrap_or(moment.at),
+        source: source.clone(),
+        confidence: if moment.exact { "exact" } else { "local_time" }.into(),
     }
 }

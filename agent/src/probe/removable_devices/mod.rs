@@ -4,6 +4,7 @@
 
 pub mod instance;
 pub mod join;
+pub mod keep;
 pub mod kernel_log;
 pub mod layout;
 mod linux;

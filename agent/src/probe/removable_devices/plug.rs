@@ -15,6 +15,7 @@ use tenken_shared::report::Event;
 use tokio::sync::Notify;
 
 use super::instance::{Instance, Unit};
+use super::keep::WATCHED;
 use super::sysfs::is_genuine;
 use crate::sys::{DeviceNode, DeviceWatch, Sys, SysError};
 
@@ -30,9 +31,6 @@ const SETTLE: Duration = Duration::from_secs(2);
 const SELDOM: Duration = Duration::from_secs(300);
 /// Between two looks where none come.
 const OFTEN: Duration = Duration::from_secs(10);
-
-/// Tells how media are watched, so that it stands in a fact: `data.how` is `notices`, `polling` or `unavailable`.
-pub const WATCHED: &str = "media.watch";
 
 /// One device that carries data away, as it is told of.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

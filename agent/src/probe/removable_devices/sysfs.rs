@@ -51,7 +51,7 @@ fn device(sys: &Sys, name: &str, entries: &[Entry], blocks: &[Block]) -> Option<
         product: line("product").or_else(|| disk_text(|d| &d.model)),
         size_bytes: disks.iter().map(|d| d.size_bytes).max().filter(|s| *s > 0),
         encryption: disks.iter().find_map(|d| d.encryption.clone()),
-        present: true,
+        present: Some(true),
         blocked: line("authorized").map(|v| v == "0"),
         ..RemovableDevice::default()
     })
@@ -195,7 +195,7 @@ pub fn others(sys: &Sys) -> Vec<RemovableDevice> {
                 // A disc's size is the medium's, not the drive's.
                 size_bytes: Some(b.size_bytes).filter(|s| card && *s > 0),
                 encryption: b.encryption,
-                present: true,
+                present: Some(true),
                 ..RemovableDevice::default()
             })
         })

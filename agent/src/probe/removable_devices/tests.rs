@@ -29,12 +29,40 @@ fn a_log_gives_first_and_last_use() {
     let (devices, observed) = ledger(&fixture);
     assert_eq!(devices.items.len(), 1);
     let device = &devices.items[0];
-    assert_eq!((device.vendor_id.as_deref(), device.present), (Some("05e3"), false));
+    assert_eq!((device.vendor_id.as_deref(), device.present), (Some("05e3"), None));
     assert_eq!(device.first_seen.as_ref().unwrap().at.to_string(), "2026-11-20T00:00:00Z");
     let used = &observed.items[0];
     assert_eq!(used.arrivals, 2);
     assert_eq!(used.last_removal.as_ref().unwrap().at.to_string(), "2026-11-22T01:00:00Z");
     assert!(devices.sources.iter().any(|s| s.source == "/var/log/kern.log since 2026-11-20"));
+    // `kern.log` ended days ago and proves nothing of today; `syslog` goes on.
+    let since = devices.history_since.unwrap();
+    assert_eq!((since.at.to_string().as_str(), since.source.as_str()), ("2026-11-20T00:00:00Z", "syslog"));
+}
+
+#[test]
+fn a_log_that_ended_says_nothing_of_today_and_a_quiet_kernel_is_no_end() {
+    let fixture = Fixture::empty();
+    fixture.write("var/log/kern.log", KERN_LOG);
+    assert_eq!(ledger(&fixture).0.history_since, None, "its last line is three days old");
+    let other = "2026-11-22T23:00:00+00:00 pc CRON[1]: (root) CMD (true)\n";
+    fixture.write("var/log/kern.log", format!("{KERN_LOG}{other}"));
+    assert_eq!(ledger(&fixture).0.history_since.unwrap().at.to_string(), "2026-11-20T00:00:00Z");
+}
+
+#[test]
+fn rotated_and_packed_logs_are_one_history() {
+    use std::io::Write as _;
+    let fixture = Fixture::empty();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(KERN_LOG.as_bytes()).unwrap();
+    fixture.write("var/log/kern.log.2.gz", packed.finish().unwrap());
+    let later = |day: &str| KERN_LOG.replace("2026-11-20", day);
+    fixture.write("var/log/kern.log.1", later("2026-11-21")).write("var/log/kern.log", later("2026-11-22"));
+    let (devices, observed) = ledger(&fixture);
+    assert_eq!((devices.items.len(), observed.items[0].arrivals), (1, 3));
+    let since = devices.history_since.unwrap();
+    assert_eq!((since.at.to_string().as_str(), since.confidence.as_str()), ("2026-11-20T00:00:00Z", "exact"));
 }
 
 #[test]
@@ -149,7 +177,7 @@ mod recordings {
         let Some(found) = recorded("udev-db", "checkbox/KIOXIA_TransMemory.txt") else { return };
         assert_eq!(found.len(), 1, "{found:?}");
         let stick = &found[0];
-        assert_eq!((stick.class.as_str(), stick.present), ("usb_storage", true));
+        assert_eq!((stick.class.as_str(), stick.present), ("usb_storage", Some(true)));
         assert_eq!((stick.vendor_id.as_deref(), stick.product_id.as_deref()), (Some("30de"), Some("6544")));
         assert_eq!(stick.serial.as_deref(), Some("0022CFF6BD70C670E32160AA"));
     }

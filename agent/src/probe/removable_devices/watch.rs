@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tenken_shared::report::Event;
 
+use super::keep::WATCHED;
 use super::sysfs::is_genuine;
 use crate::sys::hotplug::{Change, Hotplug, UsbDevice};
 use crate::sys::{Sys, SysError};
@@ -15,13 +16,19 @@ use crate::sys::{Sys, SysError};
 const CLASS_STORAGE: u8 = 0x08;
 const CLASS_IMAGE: u8 = 0x06;
 
-/// Sends `media.arrived` and `media.removed` until `send` answers `false` (its receiver is gone).
+/// Sends that it watches ([`WATCHED`]), then `media.arrived` and `media.removed` until `send` answers `false`.
 /// Devices already plugged in are known but not announced. Run it as a task; dropping the future ends it.
-/// Errors: `Unsupported` under a root folder, `Failed` where the kernel's event socket cannot be opened.
+/// Errors: `Unsupported` under a root folder, `Failed` where the kernel's event socket cannot be opened, and
+/// with reason `ended` once it tells no more.
 pub async fn watch(sys: &Sys, mut send: impl FnMut(Event) -> bool) -> Result<(), SysError> {
     let mut hotplug = Hotplug::open(sys)?;
     let mut known: BTreeMap<String, UsbDevice> =
         hotplug.present().into_iter().filter(is_medium).map(|d| (d.address.clone(), d)).collect();
+    let begun =
+        Event { at: sys.now().as_millisecond(), kind: WATCHED.into(), data: json!({"how": "notices"}) };
+    if !send(begun) {
+        return Ok(());
+    }
     while let Some(change) = hotplug.next().await {
         let event = match change {
             Change::Arrived(device) if is_medium(&device) => {
@@ -35,10 +42,14 @@ pub async fn watch(sys: &Sys, mut send: impl FnMut(Event) -> bool) -> Result<(),
         if let Some(event) = event
             && !send(event)
         {
-            break;
+            return Ok(());
         }
     }
-    Ok(())
+    Err(SysError::Failed {
+        what: "USB events".into(),
+        reason: "ended".into(),
+        detail: "the kernel's event socket gives no more events".into(),
+    })
 }
 
 fn is_medium(device: &UsbDevice) -> bool {

@@ -2,8 +2,9 @@
 //! installation logs and event logs, joined into one record per device.
 //!
 //! The device trees keep what was ever plugged into this installation of Windows, but unused entries may be cleaned
-//! after some weeks and a feature update renews them: each source therefore stands for itself. Labels of
-//! volumes are not collected, so `VolumeInfoCache`, which holds nothing else, is not read.
+//! after some weeks and a feature update renews them (and the date of installation with them): each source
+//! therefore stands for itself. Labels of volumes are not collected, so `VolumeInfoCache`, which holds nothing
+//! else, is not read.
 
 mod event;
 mod node;
@@ -14,20 +15,24 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tenken_shared::collected::{Reason, SourceState, Status};
-use tenken_shared::fact::removable::{RemovableDevices, RemovableObserved};
+use tenken_shared::fact::removable::{RemovableDevices, RemovableObserved, Seen};
 
 use super::instance::Instance;
-use super::join::{Join, LOCAL_TIME, What};
+use super::join::{EXACT, Join, LOCAL_TIME, What};
 use super::setupapi;
 use crate::probe::Collection;
 use crate::probe::decode::decode;
 use crate::probe::sources::{Sources, collected};
+use crate::probe::windows::{key, number};
 use crate::sys::{Sys, SysError};
 
 /// Folders of installation logs: this Windows, and the one an upgrade replaced.
 const LOGS: [&str; 2] = ["/Windows/INF", "/Windows.old/Windows/INF"];
 const MAX_LOG_BYTES: u64 = 64 * 1024 * 1024;
 const MAX_LOGS: usize = 100;
+/// Days after which Windows may clean the entry of a device that is not used any more.
+const KEPT_DAYS: u32 = 30;
+const VERSION: &str = r"HKLM\SOFTWARE\Microsoft\Windows NT\CurrentVersion";
 
 /// Collects both facts.
 pub(super) fn collect(sys: &Sys) -> Vec<Collection> {
@@ -44,14 +49,23 @@ pub(super) fn collect(sys: &Sys) -> Vec<Collection> {
     if cx.join.truncated {
         cx.sources.truncated("devices", super::join::MAX_DEVICES);
     }
+    let history_since = installed_at(sys, &mut cx.sources);
     let (items, uses) = cx.join.finish();
     let states: Vec<SourceState> = cx.sources.into_vec();
-    let body = RemovableDevices { items, sources: states.clone() };
+    let history_kept_days = Some(KEPT_DAYS);
+    let body = RemovableDevices { items, history_since, history_kept_days, sources: states.clone() };
     let source = "registry (Enum, MountedDevices, MountPoints2 ...); setupapi logs; event logs";
     vec![
         Collection::of(collected(body, &states), source, sys.now()),
         Collection::of(collected(RemovableObserved { items: uses }, &states), source, sys.now()),
     ]
+}
+
+/// The registry tells of all that was plugged in since this Windows was installed.
+fn installed_at(sys: &Sys, sources: &mut Sources) -> Option<Seen> {
+    let seconds = number(&key(sys, VERSION, sources)?, "InstallDate", sources).filter(|at| *at > 0)?;
+    let at = Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?;
+    Some(Seen { at, source: "registry".into(), confidence: EXACT.into() })
 }
 
 /// Collecting under way.
@@ -152,19 +166,20 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Devices plugged in now; only a running system can tell.
+    /// Devices plugged in now; only a running system can tell, and each device says where it is not known.
     fn present(&mut self) {
         match self.sys.present_devices() {
             Ok(paths) => {
+                self.join.edit_all(|device| device.present = Some(false));
                 let mut count = 0;
                 for instance in paths.iter().filter_map(|path| Instance::parse(path)) {
                     let Some(index) = self.join.known(&instance) else { continue };
                     count += 1;
-                    self.join.edit(index, |device| device.present = true);
+                    self.join.edit(index, |device| device.present = Some(true));
                 }
                 self.sources.known("present devices", count);
             }
-            Err(error) => self.sources.error("present devices", &error),
+            Err(error) => self.sources.aside("present devices", &error),
         }
     }
 }

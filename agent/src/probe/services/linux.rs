@@ -68,7 +68,8 @@ fn running(sys: &Sys, sources: &mut Sources) -> Option<BTreeMap<String, UnitStat
             Some(states)
         }
         Err(error) => {
-            sources.error("systemctl show", &error);
+            // A service of which nobody knows whether it runs says so itself.
+            sources.aside("systemctl show", &error);
             None
         }
     }
@@ -130,10 +131,11 @@ fn openrc(sys: &Sys) -> Result<BTreeSet<String>, SysError> {
     Ok(out)
 }
 
-fn listening(sys: &Sys, sources: &mut Sources) -> Vec<Listener> {
+/// `None` where no table could be read.
+fn listening(sys: &Sys, sources: &mut Sources) -> Option<Vec<Listener>> {
     let range = sys.read_text("/proc/sys/net/ipv4/ip_local_port_range").ok();
     let ephemeral = range.and_then(|t| parse::port_range(&t)).unwrap_or((32_768, 60_999));
-    let mut found = Vec::new();
+    let (mut found, mut read) = (Vec::new(), false);
     for (table, protocol) in TABLES {
         let path = format!("/proc/net/{table}");
         match sys.read_still(&path) {
@@ -142,11 +144,15 @@ fn listening(sys: &Sys, sources: &mut Sources) -> Vec<Listener> {
                 // An unconnected UDP socket in the ephemeral range is a client waiting for its answer.
                 sockets.retain(|s| protocol == "tcp" || !(ephemeral.0..=ephemeral.1).contains(&s.port));
                 sources.known(&path, sockets.len());
+                read = true;
                 found.extend(sockets.into_iter().map(|s| (protocol, s)));
             }
             // A kernel without IPv6 has no such table.
             Err(error) => sources.error(&path, &error),
         }
+    }
+    if !read {
+        return None;
     }
     // Who holds a socket stays the same as long as its inode does, and that is noted.
     let programs = if found.is_empty() { BTreeMap::new() } else { programs(&sys.untraced()) };
@@ -163,7 +169,7 @@ fn listening(sys: &Sys, sources: &mut Sources) -> Vec<Listener> {
         (&a.protocol, a.port, &a.address, &a.program).cmp(&(&b.protocol, b.port, &b.address, &b.program))
     });
     out.dedup();
-    out
+    Some(out)
 }
 
 /// Program names by socket inode, as far as this process may look into others.
@@ -213,8 +219,10 @@ mod tests {
             "/usr/lib/systemd/system/ssh.service",
         );
         fixture.write("usr/lib/systemd/system/off.service", "[Install]\nWantedBy=x\n");
-        let services = body(fixture.collect::<Services>(&PROBE, &ProbeConfig::default()));
-        assert_eq!(services.items.len(), 1);
+        let fact = fixture.collect::<Services>(&PROBE, &ProbeConfig::default());
+        assert_eq!(fact.status(), Status::Partial, "no list of sockets is no empty list");
+        let services = body(fact);
+        assert_eq!((services.items.len(), &services.listening), (1, &None));
         let ssh = &services.items[0];
         assert_eq!(
             (ssh.name.as_str(), ssh.start.as_deref(), ssh.running),
@@ -229,7 +237,7 @@ mod tests {
     fn a_listening_socket_of_this_process_is_seen_live() {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = socket.local_addr().unwrap().port();
-        let found = listening(&Sys::live(), &mut Sources::new());
+        let found = listening(&Sys::live(), &mut Sources::new()).unwrap();
         assert!(found.iter().any(|l| l.port == port && l.protocol == "tcp" && l.address == "127.0.0.1"));
     }
 }

@@ -11,7 +11,7 @@ use tenken_shared::fact::services::{Listener, Service, Services};
 
 use crate::probe::Collection;
 use crate::probe::sources::{Sources, collected};
-use crate::probe::windows::{CONTROL_SET, Running, key, missing};
+use crate::probe::windows::{CONTROL_SET, Running, key};
 use crate::sys::{ListeningSocket, RegistryKey, Sys, SysError, WindowsService};
 
 const SOURCE: &str = r"HKLM\SYSTEM\CurrentControlSet\Services; service manager; socket tables";
@@ -96,21 +96,18 @@ fn service(of: &RegistryKey, running: &Running) -> Result<Option<Service>, SysEr
     }))
 }
 
-fn listening(sys: &Sys, running: &Running, sources: &mut Sources) -> Vec<Listener> {
+/// `None` where the tables could not be read.
+fn listening(sys: &Sys, running: &Running, sources: &mut Sources) -> Option<Vec<Listener>> {
     let sockets = match sys.windows_sockets() {
         Ok(sockets) => sockets,
-        Err(error @ SysError::Unsupported { .. }) if !sys.is_live() => {
-            sources.error(SOCKETS, &error);
-            return vec![];
-        }
         Err(error) => {
-            missing(SOCKETS, &error, sources);
-            return vec![];
+            sources.error(SOCKETS, &error);
+            return None;
         }
     };
     let listeners = listeners(&sockets, running.all().unwrap_or_default(), |pid| sys.windows_program(pid));
     sources.known(SOCKETS, listeners.len());
-    listeners
+    Some(listeners)
 }
 
 fn listeners(

@@ -1,6 +1,7 @@
 //! Only registered media were used (4-1-9-1, 4-1-9-3). Optical drives are part of the machine, not media
 //! that somebody brings.
 
+use super::{HISTORY_SHORT, HISTORY_UNKNOWN, covered};
 use crate::control::rule::{Decision, Rule, Ruling};
 use crate::control::{Context, Control};
 use crate::fact::FactKind;
@@ -11,7 +12,7 @@ use crate::text::Text;
 
 pub static CONTROL: Control = Control {
     id: "media.only_permitted_used",
-    version: 1,
+    version: 2,
     criteria: &["4-1-9-1", "4-1-9-3"],
     title: Text::new("許可した可搬媒体だけが使われている", "Only permitted media are used"),
     severity: Severity::Medium,
@@ -24,7 +25,10 @@ pub static CONTROL: Control = Control {
     messages: &[
         (
             "all_permitted",
-            Text::new("使われた媒体{count}件はすべて登録済みです", "All {count} devices used are registered"),
+            Text::new(
+                "使われた媒体{count}件はすべて登録済みです(記録は{since}から)",
+                "All {count} devices used are registered (records since {since})",
+            ),
         ),
         (
             "not_permitted",
@@ -47,6 +51,8 @@ pub static CONTROL: Control = Control {
                 "{count} devices have no serial of their own and cannot be matched (such as {device})",
             ),
         ),
+        HISTORY_UNKNOWN,
+        HISTORY_SHORT,
     ],
     evaluate,
 };
@@ -116,8 +122,10 @@ fn judge(rule: &mut Rule<'_>) -> Ruling {
     }
     let count = used.len();
     drop(used);
-    seen.whole()?;
-    Ok(Decision::Pass(Message::new("all_permitted").with("count", count)))
+    let devices = seen.whole()?;
+    let since = covered(rule, &devices)?;
+    let message = Message::new("all_permitted").with("count", count);
+    Ok(Decision::Pass(message.with("since", rule.local(since))))
 }
 
 fn label(device: &RemovableDevice) -> String {
@@ -181,6 +189,24 @@ mod tests {
                 (
                     "an empty entry permits nothing",
                     |w| w.policy.removable.permitted = vec![PermittedMedia::default()],
+                    Fail,
+                    "not_permitted",
+                ),
+                (
+                    "nothing since the last start",
+                    |w| {
+                        w.media_since("2026-11-22T00:00:00Z");
+                        w.edit::<RemovableDevices>(|d| d.items.clear());
+                    },
+                    Unknown,
+                    "history_short",
+                ),
+                (
+                    "another since the last start",
+                    |w| {
+                        w.media_since("2026-11-22T00:00:00Z");
+                        device(w, |d| d.serial = Some("X".into()));
+                    },
                     Fail,
                     "not_permitted",
                 ),

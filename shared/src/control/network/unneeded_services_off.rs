@@ -6,6 +6,7 @@
 use core::net::IpAddr;
 
 use crate::control::rule::{Decision, Rule, Ruling};
+use crate::control::sentence::setting_unknown;
 use crate::control::{Context, Control};
 use crate::fact::FactKind;
 use crate::fact::services::{Listener, Services};
@@ -14,7 +15,7 @@ use crate::text::{Text, fits};
 
 pub static CONTROL: Control = Control {
     id: "network.unneeded_services_off",
-    version: 1,
+    version: 2,
     criteria: &["4-4-1-4"],
     title: Text::new(
         "不要なサービスとプロトコルを無効にしている",
@@ -99,8 +100,12 @@ fn is_needed(listener: &Listener, needed: &[String]) -> bool {
 
 fn judge(rule: &mut Rule<'_>) -> Ruling {
     let seen = rule.seen::<Services>()?;
-    let open: Vec<_> = seen.value.listening.iter().enumerate().filter(|(_, l)| !is_local(l)).collect();
-    rule.cite(FactKind::Services, "/listening/length", seen.value.listening.len());
+    let Some(listening) = &seen.value.listening else {
+        rule.cite(FactKind::Services, "/listening", serde_json::Value::Null);
+        return Err(setting_unknown(FactKind::Services, "listening"));
+    };
+    let open: Vec<_> = listening.iter().enumerate().filter(|(_, l)| !is_local(l)).collect();
+    rule.cite(FactKind::Services, "/listening/length", listening.len());
     let cite = |rule: &mut Rule<'_>, i: usize, l: &Listener| {
         let value = format!("{} {} {}", label(l), l.address, l.program.as_deref().unwrap_or("-"));
         rule.cite(FactKind::Services, &format!("/listening/{i}"), value);
@@ -144,7 +149,7 @@ mod tests {
     use crate::finding::Outcome::{Fail, Pass, Unknown};
 
     fn listens(s: &mut Services, protocol: &str, address: &str, port: u16, program: Option<&str>) {
-        s.listening.push(Listener {
+        s.listening.get_or_insert_default().push(Listener {
             protocol: protocol.into(),
             address: address.into(),
             port,
@@ -197,6 +202,12 @@ mod tests {
                     },
                     Fail,
                     "not_needed",
+                ),
+                (
+                    "sockets not read",
+                    |w| w.edit_partial::<Services>(|s| s.listening = None),
+                    Unknown,
+                    "setting_unknown",
                 ),
                 ("a gap", |w| w.edit_partial::<Services>(|_| {}), Unknown, "fact_partial"),
             ],

@@ -37,7 +37,8 @@ pub(super) fn read(machine: &mut Machine<'_>) {
             };
             machine.found.extend(shadow_copies(&shadows, &volumes));
         }
-        Err(error) => machine.sources.error("Win32_ShadowCopy", &error),
+        // Local copies are shown, and never count as a backup.
+        Err(error) => machine.sources.aside("Win32_ShadowCopy", &error),
     }
     restore_points(machine);
 }
@@ -96,7 +97,7 @@ fn restore_points(machine: &mut Machine<'_>) {
             )
         }
         Err(error) => {
-            machine.sources.error("SystemRestore", &error);
+            machine.sources.aside("SystemRestore", &error);
             None
         }
     };

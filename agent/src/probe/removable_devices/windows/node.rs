@@ -29,6 +29,9 @@ const NO_CONTAINER: [&str; 2] =
 const CAPABILITY_REMOVABLE: u64 = 4;
 const MAX_NODES: usize = 50_000;
 
+/// What a tree holds, and what is to be said where some of it could not be read.
+type Whole<T> = (T, Option<Reason>);
+
 /// What of a tree could not be read.
 #[derive(Default)]
 struct Damaged {
@@ -91,9 +94,8 @@ impl Context<'_> {
         Tree::of(self, nodes).join();
     }
 
-    /// The nodes of one tree, and what is to be said where some of it could not be read: one bad node costs only
-    /// itself.
-    fn tree(&mut self, path: &str) -> Result<Option<(Vec<Node>, Option<Reason>)>, SysError> {
+    /// The nodes of one tree; a bad one costs only itself.
+    fn tree(&mut self, path: &str) -> Result<Option<Whole<Vec<Node>>>, SysError> {
         let Some(root) = self.sys.registry(path)? else { return Ok(None) };
         let (mut out, mut damaged) = (Vec::new(), Damaged::default());
         for device in root.each_child()? {
@@ -151,11 +153,7 @@ impl Context<'_> {
         }
     }
 
-    fn portable_nodes(
-        &mut self,
-        path: &str,
-        trace: &str,
-    ) -> Result<Option<(usize, Option<Reason>)>, SysError> {
+    fn portable_nodes(&mut self, path: &str, trace: &str) -> Result<Option<Whole<usize>>, SysError> {
         let Some(root) = self.sys.registry(path)? else { return Ok(None) };
         let (mut count, mut damaged) = (0, Damaged::default());
         let keys = root.each_child()?;

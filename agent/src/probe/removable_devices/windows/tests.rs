@@ -33,7 +33,7 @@ fn told(seen: &Option<Seen>) -> (String, &str, &str) {
 fn a_stick_is_joined_from_all_its_traces() {
     let (devices, observed) = ledger(&Fixture::of("removable_devices/windows-usb"));
     let stick = by_serial(&devices, "B0001234567890");
-    assert_eq!((stick.class.as_str(), stick.serial_genuine, stick.present), ("usb_storage", true, false));
+    assert_eq!((stick.class.as_str(), stick.serial_genuine, stick.present), ("usb_storage", true, None));
     assert_eq!((stick.vendor_id.as_deref(), stick.product_id.as_deref()), (Some("0411"), Some("02bc")));
     assert_eq!(
         (stick.vendor.as_deref(), stick.product.as_deref()),
