@@ -5,6 +5,7 @@ mod apt;
 mod backup;
 mod collector;
 mod history;
+mod kept;
 mod machine;
 mod package;
 mod posture;
@@ -25,6 +26,7 @@ const GROUPS: &[&[Target]] = &[
     backup::TARGETS,
     posture::TARGETS,
     windows::TARGETS,
+    kept::TARGETS,
 ];
 
 /// Every target.
