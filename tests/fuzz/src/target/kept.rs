@@ -14,7 +14,7 @@ use crate::Target;
 
 /// Targets of this module.
 pub const TARGETS: &[Target] = &[
-    Target::over("spool_entry", spool_entry, &[]).made(made_entries).max_len(1024),
+    Target::over("spool_entry", spool_entry, &[]).made(made_entries).max_len(4096),
     Target::over("settings", settings, &[]).made(made_settings).samples(SETTINGS).max_len(1024),
     Target::over("probe_memo", probe_memo, &[]).made(made_memos).max_len(1024),
     Target::over("update_answer", update_answer, &[]).samples(&[ANSWER]).max_len(1536),
