@@ -16,7 +16,7 @@ fn corpus(kind: &str) -> Vec<(PathBuf, Option<Value>)> {
     let default = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus");
     let folder = std::env::var_os("TENKEN_CORPUS").map_or(default, PathBuf::from).join(kind);
     if !folder.is_dir() {
-        eprintln!("skipped: no outside corpus for {kind}");
+        skip::skip(format_args!("no outside corpus for {kind}"));
         return vec![];
     }
     let mut found = Vec::new();

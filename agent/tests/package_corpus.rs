@@ -16,7 +16,7 @@ fn corpus(kind: &str) -> Option<PathBuf> {
     if found.is_dir() {
         return Some(found);
     }
-    eprintln!("skipped: no corpus at {}", found.display());
+    skip::skip(format_args!("no outside corpus at {}", found.display()));
     None
 }
 

@@ -70,7 +70,7 @@ fn corpus() -> Option<PathBuf> {
     let folder = std::env::var_os("TENKEN_CORPUS").map_or(default, PathBuf::from);
     let here = folder.join("windows-registry-hive").is_dir();
     if !here {
-        eprintln!("skipped: no outside corpus");
+        skip::skip("no outside corpus");
     }
     here.then_some(folder)
 }

@@ -136,8 +136,13 @@ impl AddressRange {
         };
         let base: IpAddr = address.trim().parse().ok()?;
         let width = if base.is_ipv4() { 32 } else { 128 };
-        let bits = bits.unwrap_or(width);
-        (bits <= width).then_some(Self { base, bits })
+        let bits: u32 = bits.unwrap_or(width);
+        (bits <= width).then_some(())?;
+        // IPv4 in IPv6 form counts as IPv4 here too.
+        Some(match base.to_canonical() {
+            v4 @ IpAddr::V4(_) if base.is_ipv6() => Self { base: v4, bits: bits.checked_sub(96)? },
+            _ => Self { base, bits },
+        })
     }
 
     /// Whether an address lies in it. IPv4 in IPv6 form counts as IPv4.
@@ -382,7 +387,9 @@ mod tests {
         assert!(range("10.0.0.1").contains(ip("10.0.0.1")));
         assert!(!range("10.0.0.1").contains(ip("10.0.0.2")));
         assert!(range("2001:db8::/32").contains(ip("2001:db8:1::1")));
-        for text in ["10.0.0.0/33", "x", "", "10.0.0.0/-1"] {
+        assert!(range("::ffff:10.0.0.0/104").contains(ip("10.9.9.9")));
+        assert!(!range("::ffff:10.0.0.1").contains(ip("10.0.0.2")));
+        for text in ["10.0.0.0/33", "x", "", "10.0.0.0/-1", "::ffff:10.0.0.0/8"] {
             assert_eq!(AddressRange::parse(text), None, "{text}");
         }
     }

@@ -13,6 +13,7 @@ pub const URL_VARIABLE: &str = "TEST_POSTGRES_URL";
 pub struct Postgres {
     bin: PathBuf,
     folder: tempfile::TempDir,
+    options: String,
 }
 
 /// Folder of the newest installed server's programs, or `None`.
@@ -61,26 +62,50 @@ impl Postgres {
         if is_root() {
             run(Command::new("chown").arg("postgres:").arg(folder.path()))?;
         }
-        let server = Self { bin, folder };
+        let mut server = Self { bin, folder, options: String::new() };
         run(server
             .command("initdb")
             .args(["--auth=trust", "--username=postgres", "--encoding=UTF8"])
             .args(["--no-sync", "-D"])
             .arg(server.data()))?;
         let further = prepare(&server)?;
-        let options = format!(
+        server.options = format!(
             "-k {} -c listen_addresses= -c fsync=off -c max_connections=300 -c shared_buffers=64MB {further}",
             server.folder.path().display()
         );
-        let log = server.folder.path().join("log");
-        run(server
+        server.resume()?;
+        Ok(server)
+    }
+
+    /// Starts it again after [`Self::crash`].
+    pub fn resume(&self) -> Result<()> {
+        let log = self.folder.path().join("log");
+        run(self
             .command("pg_ctl")
-            .args(["-w", "-s", "-o", &options, "-l"])
+            .args(["-w", "-s", "-o", &self.options, "-l"])
             .arg(log)
             .arg("-D")
-            .arg(server.data())
-            .arg("start"))?;
-        Ok(server)
+            .arg(self.data())
+            .arg("start"))
+    }
+
+    /// Ends all its processes at once, without a checkpoint: the next start recovers from its log.
+    pub fn crash(&self) -> Result<()> {
+        run(self.command("pg_ctl").args(["-w", "-s", "-m", "immediate", "-D"]).arg(self.data()).arg("stop"))
+    }
+
+    /// Makes a database whose tables lie in `folder`; its address.
+    pub async fn database_in(&self, folder: &Path, name: &str) -> Result<String> {
+        if is_root() {
+            run(Command::new("chown").arg("postgres:").arg(folder))?;
+        }
+        let (client, connection) = tokio_postgres::connect(&self.url(), tokio_postgres::NoTls).await?;
+        let driver = tokio::spawn(connection);
+        let place = format!("create tablespace {name} location '{}'", folder.display());
+        client.batch_execute(&place).await?;
+        client.batch_execute(&format!("create database {name} tablespace {name}")).await?;
+        driver.abort();
+        Ok(self.url_of(name))
     }
 
     /// Address for `tokio-postgres` and the collector: superuser, database `postgres`.
@@ -115,8 +140,7 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        let data = self.data();
-        let _ = run(self.command("pg_ctl").args(["-w", "-s", "-m", "immediate", "-D"]).arg(data).arg("stop"));
+        let _ = self.crash();
     }
 }
 

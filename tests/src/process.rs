@@ -1,13 +1,50 @@
 //! Child processes that end with their owner, and waiting for conditions.
 
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::process::{Pid, Signal};
 
 /// How long a condition may take before a story gives up: generous, since busy machines are normal.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Names the parent of a process that is to become a program tied to it.
+const TIED_VARIABLE: &str = "TENKEN_TIED_TO";
+static TIED: AtomicBool = AtomicBool::new(false);
+
+/// From now on each program that [`Running::start`] starts is asked to end (SIGTERM) when the thread that
+/// started it ends, however that comes about. To be called first in `main`: a program is started through this
+/// one, which ties itself to its parent and then becomes it, since the tie outlives that.
+pub fn tie_children() -> Result<()> {
+    let Some(parent) = std::env::var_os(TIED_VARIABLE) else {
+        TIED.store(true, Ordering::Relaxed);
+        return Ok(());
+    };
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
+    let parent: i32 = parent.to_string_lossy().parse().context(TIED_VARIABLE)?;
+    ensure!(rustix::process::getppid() == Pid::from_raw(parent), "the parent has ended already");
+    let mut arguments = std::env::args_os().skip(1);
+    let program = arguments.next().context("no program to become")?;
+    Err(Command::new(program).args(arguments).env_remove(TIED_VARIABLE).exec().into())
+}
+
+/// A command that starts `command` tied to this program.
+fn tied(command: &Command) -> Result<Command> {
+    let mut out = Command::new(std::env::current_exe()?);
+    out.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => out.env(name, value),
+            None => out.env_remove(name),
+        };
+    }
+    out.env(TIED_VARIABLE, std::process::id().to_string());
+    Ok(out)
+}
 
 /// A running program. Dropping it kills it (SIGKILL), so no story leaves anything behind.
 #[derive(Debug)]
@@ -19,6 +56,13 @@ impl Running {
     /// Starts `command` with its output going to `log`.
     pub fn start(command: &mut Command, log: &Path) -> Result<Self> {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
+        let mut through;
+        let command = if TIED.load(Ordering::Relaxed) {
+            through = tied(command)?;
+            &mut through
+        } else {
+            command
+        };
         let child = command
             .stdin(Stdio::null())
             .stdout(file.try_clone()?)
@@ -46,12 +90,8 @@ impl Running {
     }
 
     /// Asks it to end (SIGTERM) and waits; its exit code.
-    #[cfg(unix)]
     pub fn terminate(&mut self) -> Result<Option<i32>> {
-        let pid = i32::try_from(self.child.id())?;
-        if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-            rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
-        }
+        rustix::process::kill_process(Pid::from_child(&self.child), Signal::TERM)?;
         wait_for("the process to end", || Ok(self.child.try_wait()?.map(|status| status.code())))
     }
 

@@ -1,10 +1,12 @@
 //! What the store really holds, read by SQL past the collector.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
+use rusqlite::types::Value;
 use tenken_shared::ids::Digest;
+use tokio_postgres::types::Type;
 
 use crate::program::Store;
 
@@ -26,27 +28,116 @@ const HOSTS: &str = "select h.uid, c.head, c.head_seq, \
 /// All hosts by their public id.
 pub async fn hosts(store: &Store, data: &Path) -> Result<HashMap<String, StoredHost>> {
     let mut out = HashMap::new();
-    let mut keep = |uid: String, head: Option<Vec<u8>>, seq: i64, software: i64| -> Result<()> {
-        let head = head.map(|bytes| Digest::try_from(bytes.as_slice())).transpose()?;
-        out.insert(uid, StoredHost { head, head_seq: seq.try_into()?, software: software.try_into()? });
-        Ok(())
+    for row in rows(store, data, HOSTS).await? {
+        let [uid, head, seq, software] = cells(row)?;
+        let host = StoredHost { head: digest(head)?, head_seq: count(seq)?, software: count(software)? };
+        out.insert(text(uid)?, host);
+    }
+    Ok(out)
+}
+
+/// All that one host's reports left.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Trail {
+    /// Head of its chain.
+    pub head: Option<Digest>,
+    /// Sequence number of the head.
+    pub head_seq: u64,
+    /// How many reports were taken.
+    pub reports: u64,
+    /// Reports kept as evidence, and the last one.
+    pub kept: BTreeMap<u64, Digest>,
+    /// Digests of its present facts by kind.
+    pub facts: BTreeMap<String, Digest>,
+    /// Names and versions of its present packages.
+    pub software: BTreeSet<(String, String)>,
+    /// Kinds of what happened to it.
+    pub events: Vec<String>,
+}
+
+/// The trails of all hosts by their public id.
+pub async fn trails(store: &Store, data: &Path) -> Result<HashMap<String, Trail>> {
+    let mut out: HashMap<String, Trail> = HashMap::new();
+    let of = |table: &str, columns: &str, rest: &str| {
+        let join = "on x.org_id = h.org_id and x.host_id = h.host_id";
+        format!("select h.uid, {columns} from host h join {table} x {join} {rest}")
     };
+    for row in rows(store, data, &of("host_chain", "x.head, x.head_seq, x.reports", "")).await? {
+        let [uid, head, seq, reports] = cells(row)?;
+        let trail = out.entry(text(uid)?).or_default();
+        (trail.head, trail.head_seq, trail.reports) = (digest(head)?, count(seq)?, count(reports)?);
+    }
+    for row in rows(store, data, &of("report", "x.seq, x.digest", "")).await? {
+        let [uid, seq, named] = cells(row)?;
+        let named = digest(named)?.context("a report without a digest")?;
+        out.entry(text(uid)?).or_default().kept.insert(count(seq)?, named);
+    }
+    let present = "join kind k on k.kind_id = x.kind_id where x.observed_to is null";
+    for row in rows(store, data, &of("host_fact", "k.name, x.digest", present)).await? {
+        let [uid, kind, body] = cells(row)?;
+        let body = digest(body)?.context("a fact without a digest")?;
+        out.entry(text(uid)?).or_default().facts.insert(text(kind)?, body);
+    }
+    let titles = "join software_title t on t.title_id = x.title_id";
+    for row in rows(store, data, &of("host_software", "t.name, t.version", titles)).await? {
+        let [uid, name, version] = cells(row)?;
+        out.entry(text(uid)?).or_default().software.insert((text(name)?, text(version)?));
+    }
+    let order = "order by x.recorded_at, x.position";
+    for row in rows(store, data, &of("host_event", "x.kind", order)).await? {
+        let [uid, kind] = cells(row)?;
+        out.entry(text(uid)?).or_default().events.push(text(kind)?);
+    }
+    Ok(out)
+}
+
+/// Rows of either engine.
+async fn rows(store: &Store, data: &Path, sql: &str) -> Result<Vec<Vec<Value>>> {
     match store {
         Store::Sqlite => {
             let db = rusqlite::Connection::open(data.join(tenken_collector::store::FILE_NAME))?;
-            let mut statement = db.prepare(HOSTS)?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                keep(row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)?;
-            }
+            let mut statement = db.prepare(sql)?;
+            let width = statement.column_count();
+            let rows = statement.query_map([], |row| (0..width).map(|at| row.get(at)).collect())?;
+            Ok(rows.collect::<Result<_, _>>()?)
         }
         Store::Postgres(url) => {
-            for row in client(url).await?.query(HOSTS, &[]).await? {
-                keep(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?)?;
-            }
+            let rows = client(url).await?.query(sql, &[]).await?;
+            rows.iter().map(|row| (0..row.len()).map(|at| value(row, at)).collect()).collect()
         }
     }
-    Ok(out)
+}
+
+fn value(row: &tokio_postgres::Row, at: usize) -> Result<Value> {
+    let kind = row.columns().get(at).context("no such column")?.type_();
+    Ok(match *kind {
+        Type::INT8 => row.try_get::<_, Option<i64>>(at)?.map_or(Value::Null, Value::Integer),
+        Type::TEXT => row.try_get::<_, Option<String>>(at)?.map_or(Value::Null, Value::Text),
+        Type::BYTEA => row.try_get::<_, Option<Vec<u8>>>(at)?.map_or(Value::Null, Value::Blob),
+        ref other => bail!("a column of type {other}"),
+    })
+}
+
+fn cells<const N: usize>(row: Vec<Value>) -> Result<[Value; N]> {
+    row.try_into().map_err(|row| anyhow::anyhow!("{N} columns wanted: {row:?}"))
+}
+
+fn text(value: Value) -> Result<String> {
+    let Value::Text(text) = value else { bail!("no text: {value:?}") };
+    Ok(text)
+}
+
+fn count(value: Value) -> Result<u64> {
+    let Value::Integer(number) = value else { bail!("no number: {value:?}") };
+    Ok(number.try_into()?)
+}
+
+fn digest(value: Value) -> Result<Option<Digest>> {
+    match value {
+        Value::Null => Ok(None),
+        Value::Blob(bytes) => Ok(Some(Digest::try_from(bytes.as_slice())?)),
+        other => bail!("no digest: {other:?}"),
+    }
 }
 
 /// Whether a host of the embedded store waits to be judged now.

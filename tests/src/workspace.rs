@@ -1,4 +1,4 @@
-//! Where things lie: the workspace root, the target folder, the outside corpus.
+//! Where things lie: the workspace root and the target folder.
 
 use std::path::{Path, PathBuf};
 
@@ -13,12 +13,4 @@ pub fn root() -> PathBuf {
 #[must_use]
 pub fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
-}
-
-/// The folder of outside captures (`TENKEN_CORPUS`, else `../shared/corpus`), where it is present.
-#[must_use]
-pub fn corpus() -> Option<PathBuf> {
-    let folder =
-        std::env::var_os("TENKEN_CORPUS").map_or_else(|| root().join("../shared/corpus"), PathBuf::from);
-    folder.is_dir().then_some(folder)
 }

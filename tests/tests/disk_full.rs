@@ -6,18 +6,26 @@
     reason = "a test file: helpers of tests are not seen as tests by the lint"
 )]
 
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use e2e::driver::{Connection, Fleet, Host};
+use e2e::postgres::{self, Postgres};
 use e2e::process::wait_for;
 use e2e::program::{Agent, Collector, Store};
 use e2e::scene::Scene;
 use e2e::stored;
 use e2e::tmpfs::Tmpfs;
 use jiff::Timestamp;
+use ring::rand::SecureRandom as _;
+use tenken_shared::collected::Status;
+use tenken_shared::fact::{FactContent, FactRecord};
 use tenken_shared::report::ReplyCode;
 
 /// A small file system, or `None` with the reason printed.
 fn small_disk(size_kib: u64) -> Option<Tmpfs> {
-    Tmpfs::mount(size_kib).inspect_err(|why| eprintln!("skipped: {why}")).ok()
+    Tmpfs::mount(size_kib).inspect_err(|why| skip::skip(why)).ok()
 }
 
 #[test]
@@ -93,7 +101,42 @@ fn what_a_full_spool_drops_is_a_signed_record() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_on_a_full_disk_says_so_and_loses_nothing_it_acknowledged() {
     let Some(disk) = small_disk(16 * 1024) else { return };
-    let collector = Collector::start(&disk.path().join("collector"), Store::Sqlite).unwrap();
+    fill_the_store(&disk, &disk.path().join("collector"), Store::Sqlite).await;
+}
+
+/// The disk of the database's tables; its log lies elsewhere, as PostgreSQL ends itself when that is full.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_on_a_full_disk_is_told_of_and_loses_nothing_that_was_acknowledged() {
+    let Some(disk) = small_disk(48 * 1024) else { return };
+    if postgres::installed().is_none() {
+        skip::skip("PostgreSQL is not installed");
+        return;
+    }
+    let server = Postgres::start().unwrap();
+    let tables = disk.path().join("tables");
+    std::fs::create_dir(&tables).unwrap();
+    let url = server.database_in(&tables, "tenken_full").await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fill_the_store(&disk, &folder.path().join("collector"), Store::Postgres(url)).await;
+}
+
+/// A fact that needs its space: nothing of it can be compressed or was there before.
+fn bulk() -> FactRecord {
+    let mut noise = vec![0; 150_000];
+    ring::rand::SystemRandom::new().fill(&mut noise).unwrap();
+    let content = FactContent {
+        kind: "bulk".parse().unwrap(),
+        schema: 1,
+        status: Status::Known,
+        reason: None,
+        source: "story".into(),
+        body: Some(serde_json::json!({"noise": STANDARD.encode(noise)})),
+    };
+    FactRecord::from_content(content, Timestamp::now()).unwrap()
+}
+
+async fn fill_the_store(disk: &Tmpfs, data: &Path, store: Store) {
+    let collector = Collector::start(data, store.clone()).unwrap();
     let trust = collector.trust(10).unwrap();
     let mut connection = Connection::open(&trust).await.unwrap();
     let fleet = Fleet::at(Timestamp::now());
@@ -108,9 +151,8 @@ async fn a_collector_on_a_full_disk_says_so_and_loses_nothing_it_acknowledged() 
     let mut change = 0;
     let refused = loop {
         change += 1;
-        assert!(change < 2000, "a full disk took {change} reports");
-        let facts = [fleet.software(1, change).unwrap()];
-        let report = host.report(&facts, Timestamp::now()).unwrap();
+        assert!(change < 200, "a full disk took {change} reports");
+        let report = host.report(&[bulk()], Timestamp::now()).unwrap();
         let reply = host.send(&trust, &mut connection, &report).await.unwrap().0;
         if reply.code != ReplyCode::Accepted {
             assert_eq!(reply.code, ReplyCode::Unavailable, "{:?}", reply.message);
@@ -122,7 +164,7 @@ async fn a_collector_on_a_full_disk_says_so_and_loses_nothing_it_acknowledged() 
     };
     let id = host.id.clone().unwrap();
     let acknowledged = host.head;
-    let head = async || stored::hosts(&Store::Sqlite, collector.data()).await.unwrap()[id.as_str()].head;
+    let head = async || stored::hosts(&store, collector.data()).await.unwrap()[id.as_str()].head;
     assert_eq!(head().await, acknowledged, "all that was acknowledged is there, and nothing else");
 
     disk.free().unwrap();

@@ -5,135 +5,135 @@
     reason = "a test file: helpers of tests are not seen as tests by the lint"
 )]
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use e2e::driver::{Connection, Fleet, Host, Outgoing, Trust};
+use anyhow::Result;
+use e2e::driver::{Connection, Sender, Trust, random};
 use e2e::machine::Machine;
+use e2e::postgres::Postgres;
 use e2e::process::wait_for;
 use e2e::program::{Agent, Collector, Store};
-use e2e::stored;
-use jiff::Timestamp;
-use ring::rand::SecureRandom as _;
-use tenken_shared::ids::Digest;
+use e2e::{postgres, stored};
+use tenken_agent::spool::entry::{self, Named};
 use tenken_shared::report::ReplyCode;
 
-/// Rounds of each kind.
+/// Rounds of each kind on the embedded store.
 const ROUNDS: u64 = 200;
+/// Rounds on PostgreSQL, whose own recovery is not ours to try.
+const POSTGRES_ROUNDS: u64 = 50;
 const HOSTS: u64 = 6;
 
-fn random(below: u64) -> u64 {
-    let mut bytes = [0; 8];
-    ring::rand::SystemRandom::new().fill(&mut bytes).unwrap();
-    u64::from_le_bytes(bytes) % below
+/// Hosts that report until what they report to fails under them, again and again.
+struct Load {
+    trust: Trust,
+    senders: Vec<Sender>,
+    total: u64,
 }
 
-/// A host that reports as fast as it can until its collector dies under it.
-struct Sender {
-    host: Host,
-    number: u64,
-    changes: u64,
-    /// Sent and not acknowledged: must be sent again as it is.
-    pending: Option<Outgoing>,
-    /// Every acknowledged report.
-    acknowledged: Vec<(u64, Digest)>,
+impl Load {
+    async fn on(collector: &Collector) -> Result<Self> {
+        let trust = collector.trust(HOSTS)?;
+        let mut connection = Connection::open(&trust).await?;
+        let mut senders = Vec::new();
+        for number in 0..HOSTS {
+            senders.push(Sender::enrolled(number, &trust, &mut connection).await?);
+        }
+        Ok(Self { trust, senders, total: 0 })
+    }
+
+    /// Lets all report and calls `fail` at a random moment of it; returns once all have noticed.
+    async fn until(&mut self, fail: impl FnOnce() -> Result<()>) -> Result<()> {
+        let acks = Arc::new(AtomicU64::new(0));
+        let mut tasks = tokio::task::JoinSet::new();
+        for mut sender in self.senders.drain(..) {
+            let (trust, acks) = (self.trust.clone(), acks.clone());
+            tasks.spawn(async move { sender.run(&trust, &acks).await.map(|_| sender) });
+        }
+        // The moment: after a random number of acknowledgements, at a random point of the next ones.
+        let (after, spin, seen) = (random(40)?, random(20_000)?, acks.clone());
+        tokio::task::spawn_blocking(move || {
+            wait_for("acknowledgements", || Ok((seen.load(Ordering::SeqCst) >= after).then_some(())))?;
+            (0..spin).for_each(|_| std::hint::spin_loop());
+            anyhow::Ok(())
+        })
+        .await??;
+        fail()?;
+        while let Some(sender) = tasks.join_next().await {
+            self.senders.push(sender??);
+        }
+        self.total += acks.load(Ordering::SeqCst);
+        Ok(())
+    }
+
+    async fn check(&self, store: &Store, data: &Path) -> Result<()> {
+        let trails = stored::trails(store, data).await?;
+        self.senders.iter().try_for_each(|sender| {
+            let id = sender.host.id.as_ref().map(ToString::to_string).unwrap_or_default();
+            sender.check(&trails[&id])
+        })
+    }
 }
 
-impl Sender {
-    async fn run(&mut self, trust: &Trust, acks: &AtomicU64) {
-        let Ok(mut connection) = Connection::open(trust).await else { return };
-        loop {
-            let outgoing = match self.pending.take() {
-                Some(outgoing) => outgoing,
-                None => self.next(),
-            };
-            let sent = self.host.send(trust, &mut connection, &outgoing).await;
-            let Ok((reply, _)) = sent else {
-                self.pending = Some(outgoing);
-                return;
-            };
-            if reply.code == ReplyCode::SlowDown {
-                self.pending = Some(outgoing);
-                return;
-            }
-            assert_eq!(reply.code, ReplyCode::Accepted, "{:?}", reply.message);
-            self.host.accepted(&outgoing);
-            self.acknowledged.push((outgoing.manifest.seq, outgoing.digest));
-            acks.fetch_add(1, Ordering::SeqCst);
-        }
+async fn kill_collector(store: Store, rounds: u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut collector = Collector::start(&folder.path().join("collector"), store.clone()).unwrap();
+    let mut load = Load::on(&collector).await.unwrap();
+    for round in 0..rounds {
+        load.until(|| {
+            collector.kill();
+            Ok(())
+        })
+        .await
+        .unwrap();
+        collector.resume().unwrap();
+        let checked = load.check(&store, collector.data()).await;
+        checked.unwrap_or_else(|error| panic!("round {round}: {error:#}"));
     }
-
-    fn next(&mut self) -> Outgoing {
-        let now = Timestamp::now();
-        let fleet = Fleet::at(now);
-        if self.host.head.is_none() {
-            return self.host.report(&fleet.inventory(self.number).unwrap(), now).unwrap();
-        }
-        if random(4) == 0 {
-            self.changes += 1;
-            return self.host.report(&[fleet.software(self.number, self.changes).unwrap()], now).unwrap();
-        }
-        self.host.report(&[], now).unwrap()
-    }
+    assert!(load.total > rounds, "only {} acknowledged reports in {rounds} rounds", load.total);
+    eprintln!("{} acknowledged reports over {rounds} kills", load.total);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_collector_has_lost_nothing_it_acknowledged() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut collector = Collector::start(&folder.path().join("collector"), Store::Sqlite).unwrap();
-    let trust = collector.trust(HOSTS).unwrap();
-    let mut connection = Connection::open(&trust).await.unwrap();
-    let mut senders = Vec::new();
-    for number in 0..HOSTS {
-        let mut host = Host::new(&format!("kill-{number}")).unwrap();
-        host.enrol(&trust, &mut connection).await.unwrap();
-        senders.push(Sender { host, number, changes: 0, pending: None, acknowledged: vec![] });
-    }
-    drop(connection);
-    let mut total = 0;
-    for round in 0..ROUNDS {
-        let acks = Arc::new(AtomicU64::new(0));
-        let mut tasks = tokio::task::JoinSet::new();
-        for mut sender in senders.drain(..) {
-            let (trust, acks) = (trust.clone(), acks.clone());
-            tasks.spawn(async move {
-                sender.run(&trust, &acks).await;
-                sender
-            });
-        }
-        // The moment: after a random number of acknowledgements, at a random point of the next ones.
-        let after = random(40);
-        let spin = random(20_000);
-        let seen = acks.clone();
-        tokio::task::spawn_blocking(move || {
-            wait_for("acknowledgements", || Ok((seen.load(Ordering::SeqCst) >= after).then_some(())))
-                .unwrap();
-            (0..spin).for_each(|_| std::hint::spin_loop());
-        })
-        .await
-        .unwrap();
-        collector.kill();
-        while let Some(sender) = tasks.join_next().await {
-            senders.push(sender.unwrap());
-        }
-        total += acks.load(Ordering::SeqCst);
-        collector.resume().unwrap();
-        let hosts = stored::hosts(&Store::Sqlite, collector.data()).await.unwrap();
-        for sender in &senders {
-            check(sender, &hosts[sender.host.id.as_ref().unwrap().as_str()], round);
-        }
-    }
-    assert!(total > ROUNDS, "only {total} acknowledged reports in {ROUNDS} rounds");
-    eprintln!("{total} acknowledged reports over {ROUNDS} kills");
+    kill_collector(Store::Sqlite, ROUNDS).await;
 }
 
-/// The head is the last acknowledged report, or the one that was under way.
-fn check(sender: &Sender, stored: &stored::StoredHost, round: u64) {
-    let acknowledged = sender.acknowledged.last();
-    let pending = sender.pending.as_ref().map(|p| (p.manifest.seq, p.digest));
-    let head = stored.head.map(|head| (stored.head_seq, head));
-    let fits = head == acknowledged.copied() || (head.is_some() && head == pending);
-    assert!(fits, "round {round}: stored {head:?}, acknowledged {acknowledged:?}, under way {pending:?}");
+/// A server of our own, or `None` and said so.
+fn own_server() -> Option<Postgres> {
+    if postgres::installed().is_none() {
+        skip::skip("PostgreSQL is not installed");
+        return None;
+    }
+    Some(Postgres::start().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_collector_over_postgres_has_lost_nothing_it_acknowledged() {
+    let Some(server) = own_server() else { return };
+    kill_collector(Store::Postgres(server.url()), POSTGRES_ROUNDS).await;
+}
+
+/// The collector lives on; its database does not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crashed_postgres_has_lost_nothing_that_was_acknowledged() {
+    let Some(server) = own_server() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::Postgres(server.url());
+    let mut collector = Collector::start(&folder.path().join("collector"), store.clone()).unwrap();
+    let mut load = Load::on(&collector).await.unwrap();
+    for round in 0..20 {
+        load.until(|| server.crash()).await.unwrap();
+        let answer = load.senders[0].run(&load.trust, &AtomicU64::new(0)).await.unwrap();
+        assert_eq!(answer, Some(ReplyCode::Unavailable), "round {round}: signed, and to be tried again");
+        server.resume().unwrap();
+        let checked = load.check(&store, collector.data()).await;
+        checked.unwrap_or_else(|error| panic!("round {round}: {error:#}"));
+        assert!(collector.is_running(), "round {round}: {}", collector.log_tail());
+    }
+    assert!(load.total > 20, "{}", load.total);
 }
 
 #[test]
@@ -144,12 +144,13 @@ fn a_killed_agent_goes_on_where_it_was() {
     let mut agent = Agent::of(&folder.path().join("agent"), machine.root());
     agent.enrol(&collector.token(1).unwrap()).unwrap();
     agent.report().unwrap();
+    let mut durable = BTreeMap::new();
     for round in 0..ROUNDS {
         let version = format!("1.0-{round}");
         machine.packages(&[("bash", "5.2"), ("changing", &version)]).unwrap();
         agent.start().unwrap();
         // The moment: after a random number of changes in its data folder.
-        let after = random(6);
+        let after = random(6).unwrap();
         let mut seen = state_of(agent.data());
         let mut changes = 0;
         let mut polls = 0;
@@ -162,19 +163,41 @@ fn a_killed_agent_goes_on_where_it_was() {
         })
         .unwrap();
         agent.kill();
+        durable.extend(waiting(agent.data()).into_iter().map(|named| (named.seq, named)));
     }
     agent.report().unwrap();
-    let breaks = collector.json(&["query", "select kind from host_events where kind like 'chain.%'"]);
-    let hosts = tokio::runtime::Runtime::new().unwrap();
-    let hosts = hosts.block_on(stored::hosts(&Store::Sqlite, collector.data())).unwrap();
-    let stored = &hosts[agent.host().unwrap().as_str()];
-    assert!(stored.head_seq > 1);
-    assert_eq!(stored.software, 2);
-    assert_eq!(agent.spooled(), 0, "{breaks:?}");
+    assert_eq!(agent.spooled(), 0);
+    let trails = tokio::runtime::Runtime::new().unwrap();
+    let trails = trails.block_on(stored::trails(&Store::Sqlite, collector.data())).unwrap();
+    let trail = &trails[agent.host().unwrap().as_str()];
+    let names: Vec<_> = trail.software.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["bash", "changing"]);
+    // Numbers without a gap, nothing dropped, no break: what was durable arrived, once.
+    assert_eq!(trail.reports, trail.head_seq);
+    assert!(!trail.events.iter().any(|kind| kind.starts_with("chain.")), "{:?}", trail.events);
+    let events = durable.values().filter(|named| named.accounts > 0);
+    let mut seen = 0;
+    for named in events {
+        assert_eq!(trail.kept.get(&named.seq), Some(&named.digest), "a report with events: {named:?}");
+        seen += 1;
+    }
+    eprintln!(
+        "{} reports over {ROUNDS} kills, {} seen waiting, {seen} with events",
+        trail.reports,
+        durable.len()
+    );
+    let starts = trail.events.iter().filter(|kind| *kind == "agent.started").count() as u64;
+    assert!(seen > 0 && (seen..=ROUNDS + 2).contains(&starts), "{starts} starts told, {seen} seen");
+}
+
+/// The reports in an agent's spool.
+fn waiting(data: &Path) -> Vec<Named> {
+    let entries = std::fs::read_dir(data.join("spool")).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry::parse_name(entry.file_name().to_str()?)).collect()
 }
 
 /// Names, sizes and times of everything in a folder.
-fn state_of(folder: &std::path::Path) -> Vec<(std::path::PathBuf, u64, Option<std::time::SystemTime>)> {
+fn state_of(folder: &Path) -> Vec<(std::path::PathBuf, u64, Option<std::time::SystemTime>)> {
     let mut out = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.path().is_dir() {

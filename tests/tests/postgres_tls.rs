@@ -35,7 +35,7 @@ async fn open(url: &str) -> Result<Store, String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_right_authority_is_believed_and_no_other() {
     if e2e::postgres::installed().is_none() {
-        eprintln!("skipped: PostgreSQL is not installed");
+        skip::skip("PostgreSQL is not installed");
         return;
     }
     let (ours, other) = (Authority::new("ours"), Authority::new("other"));

@@ -307,7 +307,7 @@ async fn one_report_at_two_collectors_of_one_store_counts_once() {
             own.url()
         }
         Err(_) => {
-            eprintln!("skipped: PostgreSQL is not installed");
+            skip::skip("PostgreSQL is not installed");
             return;
         }
     };

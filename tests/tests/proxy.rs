@@ -20,7 +20,7 @@ use tenken_shared::ids::Digest;
 fn can_run() -> bool {
     let missing = proxy::missing();
     if let Some(why) = missing {
-        eprintln!("skipped: {why}");
+        skip::skip(why);
     }
     missing.is_none()
 }

@@ -16,7 +16,7 @@ use serde_json::Value;
 fn can_run() -> bool {
     let missing = clock::missing();
     if let Some(why) = missing {
-        eprintln!("skipped: {why}");
+        skip::skip(why);
     }
     missing.is_none()
 }

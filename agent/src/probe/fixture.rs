@@ -97,7 +97,7 @@ pub fn corpus(kind: &str) -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    eprintln!("skipped: no outside corpus for {kind}");
+    skip::skip(format_args!("no outside corpus for {kind}"));
     None
 }
 

@@ -20,7 +20,7 @@ use tenken_shared::fact::agent::ProbeState;
 use super::{Collection, Probe, ProbeConfig, registry};
 use crate::sys::{Sys, Trace};
 
-mod memo;
+pub mod memo;
 
 use memo::Memo;
 

@@ -16,7 +16,8 @@ use tenken_shared::report::{Dropped, Event, Manifest, report_digest};
 
 use crate::disk::{self, DiskError};
 
-const MAGIC: &str = "tenken-spool 1 ";
+/// What an entry begins with, before its checksum.
+pub const MAGIC: &str = "tenken-spool 1 ";
 /// Ending of spooled reports.
 pub const ENDING: &str = "report";
 
@@ -166,7 +167,9 @@ pub fn write(folder: &Path, manifest: &Manifest, entry: &Entry) -> Result<Slot, 
     Ok(slot)
 }
 
-fn encode(entry: &Entry) -> Vec<u8> {
+/// The bytes of an entry's file.
+#[must_use]
+pub fn encode(entry: &Entry) -> Vec<u8> {
     let mut rest = serde_json::to_vec(&entry.meta).unwrap_or_default();
     rest.push(b'\n');
     rest.extend_from_slice(&entry.frame);
@@ -180,7 +183,9 @@ pub fn read(path: &Path, named: Named) -> Result<Option<Entry>, DiskError> {
     Ok(disk::read(path)?.and_then(|bytes| decode(&bytes, named)))
 }
 
-fn decode(bytes: &[u8], named: Named) -> Option<Entry> {
+/// Reads the bytes of an entry's file; `None` where they are torn or not what the name says.
+#[must_use]
+pub fn decode(bytes: &[u8], named: Named) -> Option<Entry> {
     let end = bytes.iter().position(|b| *b == b'\n')?;
     let checksum: Digest = std::str::from_utf8(&bytes[..end]).ok()?.strip_prefix(MAGIC)?.parse().ok()?;
     let rest = &bytes[end + 1..];

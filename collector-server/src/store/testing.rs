@@ -23,7 +23,7 @@ pub(crate) async fn stores() -> Vec<Fixture> {
     let mut all = vec![Fixture { store, _folder: Some(folder) }];
     match std::env::var("TEST_POSTGRES_URL") {
         Ok(url) => all.push(postgres(&url).await),
-        Err(_) => eprintln!("skipped on PostgreSQL: TEST_POSTGRES_URL is not set"),
+        Err(_) => skip::skip("on PostgreSQL: TEST_POSTGRES_URL is not set"),
     }
     all
 }

@@ -2,21 +2,21 @@
 //!
 //! Builds both programs, starts a collector with its embedded store under `target/tenken-start`, enrols
 //! this machine (or goes on with the identity it has), reports, waits for the judgement and prints it.
-//! Then collector and agent keep running until Ctrl-C; `--once` ends instead.
+//! Then collector and agent keep running until Ctrl-C or SIGTERM; `--once` ends instead. However this program
+//! ends (a closed terminal, kill -9), neither outlives it.
 
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, ValueEnum};
-use e2e::process::wait_for;
+use e2e::process::{tie_children, wait_for};
 use e2e::program::{self, Agent, Collector, Store};
 use e2e::{stored, workspace};
 use serde_json::Value;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Inspects this machine and shows the result per criterion.
 #[derive(Debug, Parser)]
@@ -42,9 +42,8 @@ enum Format {
     Json,
 }
 
-static STOPPED: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
-
 fn main() -> Result<()> {
+    tie_children()?;
     let arguments = Arguments::parse();
     let folder = arguments.folder.clone().unwrap_or_else(|| workspace::target_dir().join("tenken-start"));
     std::fs::create_dir_all(&folder)?;
@@ -52,7 +51,7 @@ fn main() -> Result<()> {
     program::folder()?;
     say(&format!("starting the collector over {}", folder.join("collector").display()));
     let port = port(&folder, arguments.port)?;
-    let collector = Collector::start_at(&folder.join("collector"), Store::Sqlite, port)?;
+    let mut collector = Collector::start_at(&folder.join("collector"), Store::Sqlite, port)?;
     let mut agent = Agent::live(&folder.join("agent"));
     if agent.host().is_ok() {
         say("this machine is enrolled already; going on with its identity");
@@ -69,10 +68,11 @@ fn main() -> Result<()> {
         Format::Json => println!("{}", serde_json::to_string_pretty(&result)?),
         Format::Table => print_table(&collector, &host)?,
     }
-    if arguments.once {
-        return Ok(());
+    if !arguments.once {
+        run_on(&collector, &mut agent)?;
     }
-    run_on(&collector, &mut agent)
+    collector.stop()?;
+    Ok(())
 }
 
 /// The port used here before, else the wanted one, else a free one; kept, since the agent knows it.
@@ -80,17 +80,31 @@ fn port(folder: &Path, wanted: u16) -> Result<u16> {
     let file = folder.join("port");
     if let Ok(text) = std::fs::read_to_string(&file) {
         let port: u16 = text.trim().parse().with_context(|| format!("reading {}", file.display()))?;
-        let free = TcpListener::bind(("127.0.0.1", port)).is_ok();
         ensure!(
-            free,
+            comes_free(port),
             "port {port} is in use: another `cargo start` may be running (or remove {})",
             folder.display()
         );
         return Ok(port);
     }
-    let port = if TcpListener::bind(("127.0.0.1", wanted)).is_ok() { wanted } else { program::free_port()? };
+    let port = if is_free(wanted) { wanted } else { program::free_port()? };
     std::fs::write(&file, port.to_string())?;
     Ok(port)
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind(("127.0.0.1", port)).is_ok()
+}
+
+/// Whether a port is free, or is soon: a collector whose `cargo start` was killed needs a moment to end.
+fn comes_free(port: u16) -> bool {
+    (0..25).any(|_| {
+        let free = is_free(port);
+        if !free {
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        free
+    })
 }
 
 /// The result for a host once every control has been judged after its report.
@@ -122,24 +136,23 @@ fn run_on(collector: &Collector, agent: &mut Agent) -> Result<()> {
     eprintln!(
         "The certificate is the collector's own, so the browser asks once. Collector and agent keep running; Ctrl-C ends both."
     );
-    let stopped = STOPPED.clone();
-    ctrlc_watch(&stopped)?;
-    while !stopped.load(Ordering::SeqCst) {
-        std::thread::park_timeout(Duration::from_millis(300));
-    }
+    until_asked_to_end()?;
     agent.stop()?;
     Ok(())
 }
 
-/// Sets the flag at Ctrl-C or SIGTERM; the collector gets its own end when it is dropped.
-fn ctrlc_watch(stopped: &Arc<AtomicBool>) -> Result<()> {
-    let stopped = stopped.clone();
+/// Waits for Ctrl-C or a service manager's request.
+fn until_asked_to_end() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    std::thread::spawn(move || {
-        let _ = runtime.block_on(tokio::signal::ctrl_c());
-        stopped.store(true, Ordering::SeqCst);
-    });
-    Ok(())
+    runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        Ok(())
+    })
 }
 
 fn say(what: &str) {

@@ -4,9 +4,11 @@
 mod connection;
 mod fleet;
 mod host;
+mod sender;
 mod tls;
 
 pub use connection::{Answer, Connection};
 pub use fleet::Fleet;
 pub use host::{Host, Outgoing};
+pub use sender::{Sender, random};
 pub use tls::Trust;

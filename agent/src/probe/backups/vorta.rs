@@ -105,8 +105,9 @@ fn run_of(db: &Sqlite, sys: &Sys, home: &Home, zone: &TimeZone, profile: Profile
     })
 }
 
-/// `2026-11-22 21:00:03.123456`, local.
-fn moment(zone: &TimeZone, text: &str) -> Option<Timestamp> {
+/// Reads `2026-11-22 21:00:03.123456`, local.
+#[must_use]
+pub fn moment(zone: &TimeZone, text: &str) -> Option<Timestamp> {
     let (date, time) = text.split_once([' ', 'T'])?;
     zone::local(zone, date, time.split('.').next()?)
 }

@@ -40,8 +40,9 @@ struct Entry {
     records: Vec<FactRecord>,
 }
 
+/// What the file holds.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Document {
+pub struct Document {
     program: String,
     machine: String,
     entries: BTreeMap<String, Entry>,
@@ -132,8 +133,13 @@ fn read(path: &Path) -> Option<Document> {
     if !meta.is_file() || meta.len() > MAX_BYTES {
         return None;
     }
-    let bytes = std::fs::read(path).ok()?;
-    match serde_json::from_slice::<Document>(&bytes) {
+    decode(&std::fs::read(path).ok()?)
+}
+
+/// Reads the file's bytes; `None` where they are damaged.
+#[must_use]
+pub fn decode(bytes: &[u8]) -> Option<Document> {
+    match serde_json::from_slice::<Document>(bytes) {
         Ok(document) if is_sound(&document) => Some(document),
         Ok(_) => None,
         Err(error) => {

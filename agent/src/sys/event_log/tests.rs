@@ -62,7 +62,7 @@ fn corpus(file: &str) -> Option<Vec<u8>> {
     let root = std::env::var("TENKEN_CORPUS").unwrap_or_else(|_| "../../shared/corpus".into());
     let path = std::path::Path::new(&root).join("windows-evtx").join(file);
     let Ok(bytes) = std::fs::read(&path) else {
-        println!("skipped: {file} is not here");
+        skip::skip(format_args!("no outside corpus with {file}"));
         return None;
     };
     if !file.ends_with(".xz") {

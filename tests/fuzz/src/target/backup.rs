@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use tenken_agent::probe::backups::{command_line, destination, local, repository, schedule, status_file};
+use jiff::tz::TimeZone;
+use tenken_agent::probe::backups::windows::{file_history, task};
+use tenken_agent::probe::backups::{
+    command_line, destination, local, repository, schedule, status_file, synology, vorta,
+};
 use tenken_agent::probe::systemd;
 
 use super::text;
@@ -28,6 +32,8 @@ pub const TARGETS: &[Target] = &[
         systemd_unit,
         &["agent/fixtures/backups/linux-restic-borg/etc/systemd/system"],
     ),
+    Target::over("backup_products", backup_products, &[]).samples(PRODUCTS).max_len(1024),
+    Target::over("scheduled_task", scheduled_task, &[]).samples(TASKS).made(made_runs).max_len(1024),
     Target::over("systemd_show", systemd_show, &[]).samples(SHOW),
 ];
 
@@ -55,6 +61,38 @@ const BORGMATIC: &[&str] =
 const SHOW: &[&str] = &[
     "Id=restic.service\nActiveState=inactive\nResult=success\nExecMainStatus=0\nExecMainExitTimestamp=Mon 2026-11-23 00:00:00 UTC\n\nId=restic.timer\nActiveState=active\n",
 ];
+
+const PRODUCTS: &[&str] = &[
+    r#"2022-11-26T00:00:00 x: {"backup_result":{"last_backup_status":"complete","last_success_time":1669410000,"x":1}}"#,
+    r#"backup_result in words, then \"backup_result\": {\"last_success_time\":\"1669410000\"}"#,
+    "2026-11-22 21:00:03.123456",
+];
+const TASKS: &[&str] = &[
+    r#"<?xml version="1.0"?><Task version="1.2" xmlns="x"><Triggers><CalendarTrigger><Enabled>true</Enabled></CalendarTrigger></Triggers><Settings><Enabled>true</Enabled></Settings></Task>"#,
+    r#"<DataProtectionUserConfig><UserName>経理</UserName><DPFrequency>3600</DPFrequency><DPStatus>1</DPStatus><Target><TargetUrl>\\nas\x</TargetUrl></Target></DataProtectionUserConfig>"#,
+];
+
+fn backup_products(data: &[u8]) {
+    text(data, |text| {
+        let _ = (synology::last_result(text), vorta::moment(&TimeZone::UTC, text));
+    });
+}
+
+fn scheduled_task(data: &[u8]) {
+    let _ = task::LastRun::parse(data);
+    text(data, |text| {
+        let _ = (task::starts(text), file_history::Configuration::parse(text));
+    });
+}
+
+/// The form, three times, a state and a result.
+fn made_runs() -> Vec<Vec<u8>> {
+    let mut run = vec![0; 36];
+    run[0] = 3;
+    run[12..20].copy_from_slice(&134_000_000_000_000_000_u64.to_le_bytes());
+    run[28..].copy_from_slice(&134_000_000_100_000_000_u64.to_le_bytes());
+    vec![run]
+}
 
 fn backup_command_line(data: &[u8]) {
     text(data, |text| {

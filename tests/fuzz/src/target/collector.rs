@@ -1,10 +1,14 @@
 //! What people and machines hand to the collector: reports on the wire, ledgers, catalogues, SQL, packs.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
+use tenken_collector::enrol::AddressRange;
 use tenken_collector::ingest::decode::{self, Incoming};
 use tenken_collector::store::sandbox::guard;
 use tenken_collector::{ledger, snapshot};
 use tenken_shared::catalog::SupportCatalog;
+use tenken_shared::catalog::builds::BuildCatalog;
 use tenken_shared::ids::Digest;
 use tenken_shared::jws::{Purpose, SigningKey};
 use tenken_shared::report;
@@ -17,6 +21,8 @@ use crate::Target;
 pub const TARGETS: &[Target] = &[
     Target::over("ledger", ledger_file, &[]).samples(LEDGERS).max_len(512),
     Target::over("catalogue", catalogue, &[]).samples(CATALOGUES).max_len(1024),
+    Target::over("builds_catalogue", builds_catalogue, &[]).samples(BUILDS).max_len(1024),
+    Target::over("address_range", address_range, &[]).samples(RANGES).max_len(64),
     Target::over("sql_guard", sql_guard, &[]).samples(STATEMENTS).max_len(256),
     Target::over("report_frame", report_frame, &[]).made(made_frames).max_len(1024),
     Target::over("report_body", report_body, &[]).samples(&[super::wire::BODY]),
@@ -32,6 +38,10 @@ const LEDGERS: &[&str] = &[
 const CATALOGUES: &[&str] = &[
     r#"{"version":"1","compiled_at":"2026-11-23T00:00:00Z","source":"x","products":{"debian":[{"cycle":"12","support_end":"2028-06-30"},{"cycle":"*","edition":"Core|Pro","support_end":null,"extended_end":"2030-01-01"}]}}"#,
 ];
+const BUILDS: &[&str] = &[
+    r#"{"version":"1","compiled_at":"2026-11-23T00:00:00Z","source":"x","builds":[{"build":26100,"server":false,"hotpatching":true,"as_of":"2026-11-23","releases":[{"ubr":8457,"date":"2026-05-12","kb":"5000001"},{"ubr":8390,"date":"2026-05-12","hotpatch":true},{"ubr":9445,"date":"-009999-01-01"}]}]}"#,
+];
+const RANGES: &[&str] = &["192.0.2.0/24", "2001:db8::/32", "192.0.2.7", "::ffff:192.0.2.7/128", "0.0.0.0/0"];
 const STATEMENTS: &[&str] = &[
     "select host, count(*) from software where name like 'a%' -- x\n group by host;",
     "with x(a) as (values (1), ('it''s')) select \"a\" from x /* y */ order by 1",
@@ -57,6 +67,26 @@ fn catalogue(data: &[u8]) {
             let _ = catalog.find(product, "12.5", Some("Core"));
         }
     }
+}
+
+fn builds_catalogue(data: &[u8]) {
+    let Ok(catalog) = BuildCatalog::parse(data) else { return };
+    assert!(!catalog.is_empty());
+    for line in &catalog.builds {
+        for now in [Timestamp::MIN, Timestamp::constant(1_795_000_000, 0), Timestamp::MAX] {
+            let _ = line.level(8400, now);
+        }
+    }
+}
+
+/// A range holds the address it is written with.
+fn address_range(data: &[u8]) {
+    text(data, |text| {
+        let Some(range) = AddressRange::parse(text) else { return };
+        if let Ok(first) = text.split('/').next().unwrap_or_default().trim().parse::<IpAddr>() {
+            assert!(range.contains(first), "{text:?}");
+        }
+    });
 }
 
 /// What passes is one statement that only reads, and passing again changes nothing.

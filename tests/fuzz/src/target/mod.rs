@@ -6,6 +6,7 @@ mod backup;
 mod collector;
 mod event_log;
 mod history;
+mod kept;
 mod machine;
 mod package;
 mod posture;
@@ -27,6 +28,7 @@ const GROUPS: &[&[Target]] = &[
     posture::TARGETS,
     windows::TARGETS,
     event_log::TARGETS,
+    kept::TARGETS,
 ];
 
 /// Every target.

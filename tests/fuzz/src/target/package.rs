@@ -24,9 +24,18 @@ pub const TARGETS: &[Target] = &[
     Target::over("tzif", tzif, &[]).made(made_tzif).max_len(1024),
     Target::over("snap_state", snap_state, &[]).samples(SNAP_STATE),
     Target::over("snap_yaml", snap_yaml, &[]).samples(SNAP_YAML),
+    Target::over("windows_names", windows_names, &[]).samples(WINDOWS_NAMES).max_len(256),
     Target::over("flatpak_appdata", flatpak_appdata, &[]).samples(APPDATA),
 ];
 
+const WINDOWS_NAMES: &[&str] = &[
+    "Microsoft.WindowsCalculator_11.2408.1.0_x64__8wekyb3d8bbwe",
+    "Package_for_RollupFix~31bf3856ad364e35~amd64~~26100.2314.1.10",
+    "Security Update for Windows (KB5044284)",
+    "00002109F10040800000000000F01FEC",
+    "{90160000-008C-0000-0000-0000000FF1CE}",
+    "20260301",
+];
 const APK: &[&str] = &[
     "C:Q1abc=\nP:musl\nV:1.2.4-r2\nA:x86_64\nm:A <a@example.org>\no:musl\nt:1700000000\n\nP:busybox\nV:1.36.1-r5\n\n",
 ];
@@ -42,6 +51,21 @@ const SNAP_YAML: &[&str] = &["name: core22\nversion: '20230801'\narchitectures:\
 const APPDATA: &[&str] = &[
     r#"<?xml version="1.0"?><component type="desktop"><id>org.example.App</id><releases><release version="44.2" date="2024-01-01"/></releases></component>"#,
 ];
+
+fn windows_names(data: &[u8]) {
+    use tenken_agent::probe::software::parse_windows as software;
+    use tenken_agent::probe::updates::parse_windows::PackageName;
+    text(data, |text| {
+        if let Some(name) = software::AppxName::parse(text) {
+            let _ = (name.is_whole(), name.vendor(), software::arch(name.arch));
+        }
+        if let Some(code) = software::unpack_product_code(text) {
+            assert!(software::is_product_code(&code), "{code}");
+        }
+        let _ = (PackageName::parse(text), software::kb_number(text));
+        let _ = software::install_date(text, &jiff::tz::TimeZone::UTC);
+    });
+}
 
 fn dpkg_status(data: &[u8]) {
     for implied in [false, true] {

@@ -75,7 +75,7 @@ fn signed(purpose: Purpose, payload: &[u8]) -> Vec<Vec<u8>> {
     key.map(|key| key.sign(purpose, payload).into_bytes()).into_iter().collect()
 }
 
-fn made_reports() -> Vec<Vec<u8>> {
+pub(super) fn made_reports() -> Vec<Vec<u8>> {
     signed(Purpose::Report, MANIFEST.as_bytes())
         .into_iter()
         .map(|jws| [jws.as_slice(), BODY.as_bytes()].join(&b'\n'))

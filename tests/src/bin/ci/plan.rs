@@ -102,14 +102,9 @@ fn stories_by_name() -> Result<Vec<String>> {
 /// What tests find around them: a PostgreSQL, the programs that `build` made.
 fn surround(context: &mut Context, command: &mut Command) -> Result<()> {
     command.env("INSTA_UPDATE", "no").env(program::BUILT_VARIABLE, workspace::target_dir().join("debug"));
-    match context.postgres_url()? {
-        Some(url) => {
-            command.env(postgres::URL_VARIABLE, url);
-        }
-        None => context.gap("PostgreSQL is not installed: tests ran on SQLite only"),
-    }
-    if workspace::corpus().is_none() {
-        context.gap("the outside corpus is not here (TENKEN_CORPUS): its tests skipped themselves");
+    command.env(skip::FILE_VARIABLE, context.skipped());
+    if let Some(url) = context.postgres_url()? {
+        command.env(postgres::URL_VARIABLE, url);
     }
     Ok(())
 }

@@ -40,6 +40,11 @@ impl Tools {
         (!names.is_empty()).then(|| format!("not installed: {}", names.join(", ")))
     }
 
+    /// Whether any package of the list is missing.
+    pub fn lacks_any(&self) -> bool {
+        !self.missing.is_empty()
+    }
+
     /// Why `target` cannot be built for, or `None`.
     pub fn lacks_target(&self, target: &str) -> Option<String> {
         (!self.targets.contains(target)).then(|| format!("Rust target {target} is not installed"))
