@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tenken_shared::control;
 use tenken_shared::criterion::{self, Attestation, Exception, Mitigation};
 use tenken_shared::ids::HostId;
@@ -14,7 +14,7 @@ use crate::store::{Store, StoreError};
 use crate::user::{self, Actor};
 
 /// An exception to be recorded.
-#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct NewException {
     /// Host id or name, or `group:NAME`.
@@ -32,7 +32,7 @@ pub struct NewException {
 }
 
 /// An attestation to be recorded.
-#[derive(Debug, Clone, Default, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default)]
 pub struct NewAttestation {
     /// Criterion.

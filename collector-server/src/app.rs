@@ -1,13 +1,15 @@
 //! Wires the parts of the collector together; binds no port.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 
 use crate::enrol::Enrolment;
+use crate::http::metrics::Latencies;
 use crate::ingest::Ingest;
 use crate::keys::{KeyError, Keys};
 use crate::store::Store;
+use crate::tls::Tls;
 
 /// What every handler reaches.
 #[derive(Debug)]
@@ -22,6 +24,10 @@ pub struct App {
     pub enrolment: Enrolment,
     /// When it was started.
     pub started_at: Timestamp,
+    /// How long requests take.
+    pub latencies: Arc<Latencies>,
+    /// TLS, once it is served.
+    pub tls: OnceLock<Arc<Tls>>,
 }
 
 impl App {
@@ -34,6 +40,8 @@ impl App {
             keys,
             store,
             started_at: now,
+            latencies: Arc::default(),
+            tls: OnceLock::new(),
         })
     }
 

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use encoding_rs::SHIFT_JIS;
+use tenken_shared::text::Lang;
 
 /// Largest file, bytes.
-pub const MAX_BYTES: u64 = 32 * 1024 * 1024;
+pub const MAX_BYTES: usize = 32 * 1024 * 1024;
 /// Most machines.
 pub const MAX_ENTRIES: usize = 200_000;
 /// Longest cell, characters.
@@ -46,11 +47,49 @@ pub enum LedgerError {
         /// Line of the file.
         line: u64,
         /// What is wrong.
-        what: String,
+        what: RowSlip,
     },
     /// Rows but none with data.
     #[error("the ledger holds no machine")]
     Empty,
+}
+
+impl LedgerError {
+    /// For people.
+    #[must_use]
+    pub fn sentence(&self, lang: Lang) -> String {
+        match (self, lang) {
+            (_, Lang::En) => self.to_string(),
+            (Self::TooLarge(limit), Lang::Ja) => format!("台帳が大きすぎます(上限 {limit})"),
+            (Self::Encoding, Lang::Ja) => {
+                "台帳がUTF-8でもShift_JISでもありません。.xlsxはCSVで保存し直してください".into()
+            }
+            (Self::Csv(what), Lang::Ja) => format!("台帳をCSVとして読めません: {what}"),
+            (Self::NoColumn(found), Lang::Ja) => {
+                format!(
+                    "機器を示す列がありません。シリアル番号かホスト名の列が必要です。見つかった列: {found}"
+                )
+            }
+            (Self::Row { line, what: RowSlip::Nameless }, Lang::Ja) => {
+                format!("{line}行目: 機器を示す値がありません")
+            }
+            (Self::Row { line, what: RowSlip::Twice(id) }, Lang::Ja) => {
+                format!("{line}行目: 「{id}」が二度出てきます")
+            }
+            (Self::Empty, Lang::Ja) => "台帳に機器がありません".into(),
+        }
+    }
+}
+
+/// What is wrong with a row.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RowSlip {
+    /// Content, but no machine.
+    #[error("names no machine")]
+    Nameless,
+    /// A machine that stands above already.
+    #[error("{0:?} appears twice")]
+    Twice(String),
 }
 
 const ASSET: &[&str] =
@@ -115,7 +154,7 @@ fn cell(record: &csv::StringRecord, column: Option<usize>) -> Option<String> {
 /// Reads a ledger. Rows without any content are left out; a row that has content and names no machine is
 /// an error, because a machine that is silently missing from the ledger would look covered.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Machine>, LedgerError> {
-    if bytes.len() as u64 > MAX_BYTES {
+    if bytes.len() > MAX_BYTES {
         return Err(LedgerError::TooLarge("32 MiB"));
     }
     let text = decode(bytes)?;
@@ -137,10 +176,10 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Machine>, LedgerError> {
         }
         let (hostname, serial_text) = (cell(&record, host), cell(&record, serial));
         let id = cell(&record, asset).or_else(|| serial_text.clone()).or_else(|| hostname.clone());
-        let wrong = |what: String| LedgerError::Row { line, what };
-        let asset_id = id.ok_or_else(|| wrong("names no machine".into()))?;
+        let wrong = |what: RowSlip| LedgerError::Row { line, what };
+        let asset_id = id.ok_or_else(|| wrong(RowSlip::Nameless))?;
         if !seen.insert(asset_id.clone()) {
-            return Err(wrong(format!("{asset_id:?} appears twice")));
+            return Err(wrong(RowSlip::Twice(asset_id)));
         }
         let known = [asset, host, serial];
         let data = headings.iter().enumerate().filter(|(i, _)| !known.contains(&Some(*i)));

@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod app;
 pub mod audit;
+pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod enrol;
@@ -13,6 +14,7 @@ pub mod ingest;
 pub mod jobs;
 pub mod keys;
 pub mod ledger;
+pub mod policy;
 pub mod query;
 pub mod rate;
 pub mod serve;

@@ -3,6 +3,8 @@
 //! Lists are read in pages by key, not by offset: a row that comes or goes between two pages neither
 //! repeats nor hides another.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
@@ -22,7 +24,7 @@ pub const MAX_EXPORT: u32 = 100_000;
 pub const CLEAR: &str = "clear";
 
 /// One page of a list.
-#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Page<T> {
     /// Rows.
     pub items: Vec<T>,
@@ -47,6 +49,20 @@ pub enum HostSort {
     Group,
     /// State.
     State,
+}
+
+impl HostSort {
+    /// The contract word.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::LastReport => "last_report",
+            Self::Os => "os",
+            Self::Group => "group",
+            Self::State => "state",
+        }
+    }
 }
 
 /// Which hosts, in which order. Members that are absent or empty do not filter.
@@ -80,10 +96,15 @@ pub struct HostFilter {
 }
 
 impl HostFilter {
-    /// Rows of a page, within bounds.
+    /// Where the page before ended.
+    pub fn cursor(&self) -> Result<Option<Cursor>, BadCursor> {
+        Cursor::read(self.after.as_deref().unwrap_or_default(), self.order(), "ti")
+    }
+
+    /// Name of the order, for cursors.
     #[must_use]
-    pub fn page_size(&self) -> u32 {
-        self.limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE)
+    pub fn order(&self) -> String {
+        order(self.sort.as_str(), self.desc)
     }
 
     /// A member's text where it filters.
@@ -130,7 +151,7 @@ impl OutcomeCounts {
 }
 
 /// A host in lists.
-#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct HostRow {
     /// Host id.
     pub host: String,
@@ -159,9 +180,30 @@ pub struct HostRow {
     pub address: Option<String>,
     /// Agent version.
     pub agent_version: Option<String>,
+    /// Labels set by people.
+    pub labels: BTreeMap<String, String>,
+    /// From a token for pooled virtual desktops.
+    pub ephemeral: bool,
+    /// The host it was cloned from, where the collector found that out.
+    pub cloned_from: Option<String>,
     /// When enrolled.
     #[schema(value_type = String, format = DateTime)]
     pub enrolled_at: Timestamp,
+    /// Since when it stands where it stands.
+    #[schema(value_type = String, format = DateTime)]
+    pub state_at: Timestamp,
+    /// Who put it there.
+    pub state_by: String,
+    /// First report.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub first_report_at: Option<Timestamp>,
+    /// When its facts were last confirmed, host clock corrected.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    pub confirmed_at: Option<Timestamp>,
+    /// Number of the last report.
+    pub reports: u64,
+    /// Host clock minus collector clock at the last report, milliseconds.
+    pub clock_offset_ms: i64,
     /// Last report.
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_report_at: Option<Timestamp>,
@@ -285,52 +327,237 @@ pub struct FactCoverage {
     pub silent: u64,
 }
 
-/// One page of titles.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct TitlePage {
+/// One page of a list whose rows are not counted.
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
+pub struct List<T> {
     /// Rows.
-    pub items: Vec<TitleRow>,
+    pub items: Vec<T>,
     /// Cursor of the next page; absent on the last.
     pub next: Option<String>,
 }
 
-/// A snapshot in lists.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct SnapshotRow {
-    /// Id.
-    pub id: String,
-    /// Moment it freezes, collector clock.
-    #[schema(value_type = String, format = DateTime)]
-    pub taken_at: Timestamp,
-    /// Machines in it.
-    pub hosts: u64,
-    /// Merkle root.
-    pub digest: String,
+impl<T> List<T> {
+    /// A page of `limit` rows out of rows of which one more was read where there is one.
+    #[must_use]
+    pub fn cut(mut rows: Vec<(Cursor, T)>, limit: u32) -> Self {
+        let more = rows.len() > limit as usize;
+        rows.truncate(limit as usize);
+        let next = more.then(|| rows.last().map(|(cursor, _)| cursor.to_text())).flatten();
+        Self { items: rows.into_iter().map(|(_, row)| row).collect(), next }
+    }
 }
 
-/// Place in a sorted list: the sort value and the host's number.
+/// What findings are sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingSort {
+    /// What fails first, then what is unknown, then the rest; within each by control and host.
+    #[default]
+    Outcome,
+    /// Host name, then control.
+    Host,
+}
+
+/// Which findings, in which order. Members that are absent or empty do not filter.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub struct FindingFilter {
+    /// Control id; several joined by commas.
+    pub control: String,
+    /// `fail`, `unknown`, `pass` or `not_applicable`; several joined by commas.
+    pub outcome: String,
+    /// Order.
+    pub sort: FindingSort,
+    /// Falling order.
+    pub desc: bool,
+    /// Cursor of the page before.
+    pub after: String,
+    /// Rows of a page.
+    pub limit: Option<u32>,
+}
+
+impl FindingFilter {
+    /// Findings of some controls.
+    #[must_use]
+    pub fn of(controls: &[String]) -> Self {
+        Self { control: controls.join(","), ..Self::default() }
+    }
+
+    /// Where the page before ended.
+    pub fn cursor(&self) -> Result<Option<Cursor>, BadCursor> {
+        match self.sort {
+            FindingSort::Outcome => Cursor::read(&self.after, order("outcome", self.desc), "iti"),
+            FindingSort::Host => Cursor::read(&self.after, order("host", self.desc), "tit"),
+        }
+    }
+}
+
+/// Members of a list joined by commas.
+pub fn members(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').map(str::trim).filter(|member| !member.is_empty())
+}
+
+/// Columns of an export of findings, in order.
+pub const FINDING_COLUMNS: &[&str] =
+    &["host", "host_name", "control", "outcome", "message", "first_seen", "last_seen"];
+
+/// Which software titles. Sorted by name.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub struct TitleFilter {
+    /// Part of the name.
+    pub text: String,
+    /// Falling order.
+    pub desc: bool,
+    /// Cursor of the page before.
+    pub after: String,
+    /// Rows of a page.
+    pub limit: Option<u32>,
+}
+
+impl TitleFilter {
+    /// Where the page before ended.
+    pub fn cursor(&self) -> Result<Option<Cursor>, BadCursor> {
+        Cursor::read(&self.after, order("name", self.desc), "ti")
+    }
+}
+
+/// Columns of an export of titles, in order.
+pub const TITLE_COLUMNS: &[&str] = &["name", "version", "arch", "vendor", "source", "hosts"];
+
+/// What the machines that have a title are sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TitleHostSort {
+    /// Version as text, then the order in which machines were enrolled.
+    #[default]
+    Version,
+    /// Host name.
+    Host,
+}
+
+/// Machines that have a title, in which order.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::IntoParams)]
+#[serde(default)]
+#[into_params(parameter_in = Query)]
+pub struct TitleHostFilter {
+    /// Exact name.
+    #[param(required = true)]
+    pub name: String,
+    /// Exact version; any when absent.
+    pub version: Option<String>,
+    /// Order.
+    pub sort: TitleHostSort,
+    /// Falling order.
+    pub desc: bool,
+    /// Cursor of the page before.
+    pub after: String,
+    /// Rows of a page.
+    pub limit: Option<u32>,
+}
+
+impl TitleHostFilter {
+    /// Where the page before ended.
+    pub fn cursor(&self) -> Result<Option<Cursor>, BadCursor> {
+        match self.sort {
+            TitleHostSort::Version => Cursor::read(&self.after, order("version", self.desc), "tiit"),
+            TitleHostSort::Host => Cursor::read(&self.after, order("host", self.desc), "tiit"),
+        }
+    }
+}
+
+/// Columns of an export of machines that have a title, in order.
+pub const TITLE_HOST_COLUMNS: &[&str] = &["host", "host_name", "version", "user", "installed_at"];
+
+/// Rows of a page, within bounds.
+#[must_use]
+pub fn page_size(limit: Option<u32>) -> u32 {
+    limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE)
+}
+
+/// One sort value of a row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cursor {
-    /// Sort value of the last row, as text.
-    pub key: String,
-    /// Its number within the organisation.
-    pub number: i64,
+#[serde(untagged)]
+pub enum Part {
+    /// A number.
+    Int(i64),
+    /// A text.
+    Text(String),
+}
+
+impl From<i64> for Part {
+    fn from(number: i64) -> Self {
+        Self::Int(number)
+    }
+}
+
+impl From<&str> for Part {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+/// Place in a sorted list: the order, and the values of the last row in it. One form for every list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cursor(String, Vec<Part>);
+
+/// A cursor that does not read, or is one of another list or order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BadCursor;
+
+/// Name of an order, as cursors keep it.
+#[must_use]
+pub fn order(sort: &str, desc: bool) -> String {
+    format!("{sort}{}", if desc { '-' } else { '+' })
 }
 
 impl Cursor {
+    /// The place of a row in an order.
+    #[must_use]
+    pub fn new(order: String, values: Vec<Part>) -> Self {
+        Self(order, values)
+    }
+
     /// Text form.
     #[must_use]
     pub fn to_text(&self) -> String {
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
     }
 
-    /// Reads the text form; `None` for anything else.
-    #[must_use]
-    pub fn from_text(text: &str) -> Option<Self> {
-        if text.len() > 1024 {
-            return None;
+    /// Reads the text form of a cursor in `order`; `shape` has a letter per value: `t` text, `i` number.
+    /// Nothing for an empty text.
+    pub fn read(text: &str, order: String, shape: &str) -> Result<Option<Self>, BadCursor> {
+        if text.is_empty() {
+            return Ok(None);
         }
-        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+        if text.len() > 4096 {
+            return Err(BadCursor);
+        }
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| BadCursor)?;
+        let cursor: Self = serde_json::from_slice(&bytes).map_err(|_| BadCursor)?;
+        let own: String =
+            cursor.1.iter().map(|part| if matches!(part, Part::Int(_)) { 'i' } else { 't' }).collect();
+        if cursor.0 == order && own == shape { Ok(Some(cursor)) } else { Err(BadCursor) }
+    }
+
+    /// A text among the values.
+    #[must_use]
+    pub fn text(&self, index: usize) -> &str {
+        match self.1.get(index) {
+            Some(Part::Text(text)) => text,
+            _ => "",
+        }
+    }
+
+    /// A number among the values.
+    #[must_use]
+    pub fn int(&self, index: usize) -> i64 {
+        match self.1.get(index) {
+            Some(Part::Int(number)) => *number,
+            _ => 0,
+        }
     }
 }
 
@@ -339,10 +566,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cursors_survive_their_text_form_and_rubbish_is_none() {
-        let cursor = Cursor { key: "経理-01".into(), number: 7 };
-        assert_eq!(Cursor::from_text(&cursor.to_text()), Some(cursor));
-        assert_eq!(Cursor::from_text("%%%"), None);
-        assert_eq!(Cursor::from_text(&"A".repeat(5000)), None);
+    fn cursors_survive_their_text_form_and_those_of_other_orders_are_refused() {
+        let cursor = Cursor::new(order("name", false), vec!["経理-01".into(), 7.into()]);
+        let read = |text: &str, desc, shape| Cursor::read(text, order("name", desc), shape);
+        let text = cursor.to_text();
+        assert_eq!(read(&text, false, "ti"), Ok(Some(cursor)));
+        assert_eq!(read("", false, "ti"), Ok(None));
+        assert_eq!(read(&text, true, "ti"), Err(BadCursor), "another order");
+        assert_eq!(read(&text, false, "it"), Err(BadCursor), "other values");
+        for rubbish in ["%%%".to_owned(), "A".repeat(5000), URL_SAFE_NO_PAD.encode("[1]")] {
+            assert_eq!(read(&rubbish, false, "ti"), Err(BadCursor));
+        }
     }
 }

@@ -11,6 +11,7 @@ use tenken_shared::canonical;
 use tenken_shared::ids::SnapshotId;
 use tenken_shared::jws::{PublicKey, SigningKey};
 use tenken_shared::merkle::SaltSecret;
+use tenken_shared::text::Lang;
 
 use crate::evaluate;
 use crate::store::host::Org;
@@ -47,6 +48,22 @@ pub enum SnapshotError {
     /// Not an IANA name.
     #[error("{0:?} is not a time zone (such as Asia/Tokyo)")]
     TimeZone(String),
+}
+
+impl SnapshotError {
+    /// For people.
+    #[must_use]
+    pub fn sentence(&self, lang: Lang) -> String {
+        match (self, lang) {
+            (Self::Cron { expression, detail }, Lang::Ja) => {
+                format!("「{expression}」は5項目(分 時 日 月 曜日)のcron式として読めません: {detail}")
+            }
+            (Self::TimeZone(zone), Lang::Ja) => {
+                format!("「{zone}」というタイムゾーンはありません(例 Asia/Tokyo)")
+            }
+            _ => self.to_string(),
+        }
+    }
 }
 
 /// Freezes the state of the actor's organisation now. What is due is judged first, so that the snapshot does not

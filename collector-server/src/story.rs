@@ -19,6 +19,7 @@ use tenken_shared::snapshot::{CheckState, Leaf, Pack, PackedLeaf, verify};
 use crate::evaluate;
 use crate::ingest::{Envelope, Ingest};
 use crate::keys::Keys;
+use crate::query::FindingFilter;
 use crate::snapshot;
 use crate::store::Store;
 use crate::store::host::{HostRef, HostState, NewHost, Org};
@@ -469,7 +470,12 @@ async fn what_nobody_judges_again_reads_as_unknown_everywhere() {
             assert_eq!(c.state("4-5-1-8", moment).await, state);
             let of_host = c.store.host_criteria(pc.at, moment).await.unwrap();
             assert_eq!(of_host.iter().find(|r| r.criterion == "4-5-1-8").unwrap().state, state);
-            let listed = c.store.control_findings(org, vec![FIREWALL.into()], 10, moment).await.unwrap();
+            let listed = c
+                .store
+                .finding_list(org, FindingFilter::of(&[FIREWALL.into()]), 10, moment)
+                .await
+                .unwrap()
+                .items;
             let [listed] = &listed[..] else { panic!("{listed:?}") };
             assert_eq!((listed.outcome, &listed.message), (outcome, &found.verdict.message));
             let counts = c.store.control_counts(org, moment).await.unwrap();
@@ -583,7 +589,7 @@ async fn what_passed_of_a_host_gone_silent_passes_nowhere_until_it_reports_again
             assert!(all.iter().all(|f| f.verdict.outcome != Outcome::Pass), "judged: {judged}");
             let counts = c.store.control_counts(org, now).await.unwrap();
             assert!(counts.iter().all(|c| c.hosts.pass == 0));
-            let listed = c.store.control_findings(org, vec![], 1000, now).await.unwrap();
+            let listed = c.store.finding_list(org, FindingFilter::default(), 1000, now).await.unwrap().items;
             assert!(!listed.is_empty() && listed.iter().all(|f| f.outcome != Outcome::Pass));
             let row = c.store.host_row(org, "h-pc", now).await.unwrap().unwrap();
             assert!(row.silent && row.findings.pass == 0 && row.findings.unknown > 0);

@@ -3,16 +3,17 @@
 //! A self-made leaf is short-lived and made anew at start, when it grows old and when the authority
 //! changes. Leaf and authority are sent together, so that an agent can pin the authority by fingerprint.
 
+use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use jiff::Timestamp;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose, SanType};
-use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
@@ -35,6 +36,14 @@ pub enum TlsError {
     /// The leaf cannot be used.
     #[error("certificate of the server: {0}")]
     Use(#[from] rustls::Error),
+    /// Nobody to trust.
+    #[error("certificate authorities of {place}: {reason}")]
+    Authorities {
+        /// Which file or store.
+        place: String,
+        /// Why.
+        reason: String,
+    },
     /// A configured file does not read.
     #[error("certificate or key file {path}: {reason}")]
     File {
@@ -43,6 +52,37 @@ pub enum TlsError {
         /// Why.
         reason: String,
     },
+}
+
+/// Most bytes of a file of authorities.
+const MAX_AUTHORITIES: u64 = 4 * 1024 * 1024;
+
+/// TLS towards a server whose certificate is checked, with its name: against the authorities of a file, or
+/// those this system trusts.
+pub fn client(authorities: Option<&Path>) -> Result<ClientConfig, TlsError> {
+    let mut roots = RootCertStore::empty();
+    let place = authorities.map_or_else(|| "this system's store".to_owned(), |p| p.display().to_string());
+    let wrong = |reason: String| TlsError::Authorities { place: place.clone(), reason };
+    match authorities {
+        Some(path) => {
+            let mut pem = Vec::new();
+            let file = std::fs::File::open(path).map_err(|e| wrong(e.to_string()))?;
+            file.take(MAX_AUTHORITIES).read_to_end(&mut pem).map_err(|e| wrong(e.to_string()))?;
+            for certificate in CertificateDer::pem_slice_iter(&pem) {
+                roots
+                    .add(certificate.map_err(|e| wrong(e.to_string()))?)
+                    .map_err(|e| wrong(e.to_string()))?;
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    if roots.is_empty() {
+        return Err(wrong("it holds no certificate authority".into()));
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    Ok(builder.with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth())
 }
 
 /// The certificate in use; can be replaced while the server runs.
@@ -97,6 +137,12 @@ impl Tls {
         Ok(())
     }
 
+    /// When the certificate in use ends, seconds since 1970.
+    pub fn expires_at(&self) -> Option<i64> {
+        let shown = Arc::clone(&self.shown.0.read().unwrap_or_else(PoisonError::into_inner));
+        expires_at(shown.cert.first()?)
+    }
+
     /// Settings for the acceptor: TLS 1.2 and 1.3, HTTP/1.1, resumption by tickets.
     pub fn server_config(&self) -> Result<Arc<ServerConfig>, TlsError> {
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -107,6 +153,17 @@ impl Tls {
         config.ticketer = ring::Ticketer::new()?;
         Ok(Arc::new(config))
     }
+}
+
+fn expires_at(der: &[u8]) -> Option<i64> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+    Some(certificate.validity().not_after.timestamp())
+}
+
+/// When a certificate (PEM) ends, seconds since 1970.
+#[must_use]
+pub fn pem_expires_at(pem: Option<&str>) -> Option<i64> {
+    expires_at(&CertificateDer::from_pem_slice(pem?.as_bytes()).ok()?)
 }
 
 fn make_leaf(keys: &Keys, names: &[String], now: Timestamp) -> Result<Arc<CertifiedKey>, TlsError> {

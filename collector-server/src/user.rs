@@ -97,7 +97,8 @@ pub struct Actor {
     pub role: Role,
     /// `user:NAME`, `api-token:ID`, or one of the names above for what is nobody's session.
     pub name: String,
-    /// May change what concerns every organisation: whoever holds the collector's data, and it itself.
+    /// May change what concerns every organisation: whoever holds the collector's data, whoever that one gave a
+    /// token for it, and the collector itself.
     pub everywhere: bool,
 }
 
@@ -200,6 +201,8 @@ pub struct ApiTokenRow {
     /// When it was used last (to the minute).
     #[schema(value_type = Option<String>, format = DateTime)]
     pub last_used_at: Option<Timestamp>,
+    /// Whether it may change what concerns every organisation.
+    pub everywhere: bool,
 }
 
 /// One change, as kept for ever.

@@ -1,12 +1,14 @@
 //! `api-token`: credentials of programs that ask the JSON API.
 
+use axum::http::Method;
 use clap::{Args, Subcommand};
-use jiff::{SignedDuration, Timestamp};
-use tenken_shared::ids::OrgId;
+use jiff::Timestamp;
+use tenken_shared::text::{Lang, Text};
 
-use super::{DEFAULT_ORG, Format, StoreArgs, output};
-use crate::http::admin;
-use crate::user::{Actor, Role};
+use super::door::{DoorArgs, part};
+use super::{Format, common, output};
+use crate::http::people_api::{MadeApiToken, NewApiToken};
+use crate::user::{ApiTokenRow, Role};
 
 /// Commands about API tokens.
 #[derive(Debug, Subcommand)]
@@ -23,10 +25,7 @@ pub enum ApiToken {
 #[derive(Debug, Args)]
 pub struct Create {
     #[command(flatten)]
-    store: StoreArgs,
-    /// Organisation.
-    #[arg(long, default_value = DEFAULT_ORG)]
-    org: OrgId,
+    door: DoorArgs,
     /// What it is for.
     #[arg(long)]
     name: String,
@@ -36,6 +35,9 @@ pub struct Create {
     /// Days until it ends; without it, never.
     #[arg(long)]
     days: Option<u32>,
+    /// For what concerns every organisation too: catalogues, new organisations, users of several.
+    #[arg(long)]
+    everywhere: bool,
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -45,10 +47,7 @@ pub struct Create {
 #[derive(Debug, Args)]
 pub struct List {
     #[command(flatten)]
-    store: StoreArgs,
-    /// Organisation.
-    #[arg(long, default_value = DEFAULT_ORG)]
-    org: OrgId,
+    door: DoorArgs,
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -58,45 +57,41 @@ pub struct List {
 #[derive(Debug, Args)]
 pub struct Revoke {
     #[command(flatten)]
-    store: StoreArgs,
-    /// Organisation.
-    #[arg(long, default_value = DEFAULT_ORG)]
-    org: OrgId,
+    door: DoorArgs,
     /// Id of the token.
     id: String,
 }
 
 impl ApiToken {
     /// Runs the command.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self, lang: Lang) -> anyhow::Result<()> {
         match self {
-            Self::Create(command) => command.run().await,
-            Self::List(command) => command.run().await,
+            Self::Create(command) => command.run(lang).await,
+            Self::List(command) => command.run(lang).await,
             Self::Revoke(command) => {
-                let (store, org) = command.store.open_org(&command.org).await?;
-                Ok(store.revoke_api_token(&Actor::command_line(org.id), &command.id).await?)
+                let door = command.door.open(lang).await?;
+                door.change(Method::DELETE, &format!("/api-tokens/{}", part(&command.id)), &()).await
             }
         }
     }
 }
 
 impl Create {
-    async fn run(self) -> anyhow::Result<()> {
-        let (store, org) = self.store.open_org(&self.org).await?;
-        let until = self.days.map(|days| Timestamp::now() + SignedDuration::from_hours(24 * i64::from(days)));
-        let actor = Actor::command_line(org.id);
-        let (id, token) = admin::make_api_token(&store, &actor, &self.name, self.role, until).await?;
+    async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        let door = self.door.open(lang).await?;
+        let (name, role, days, everywhere) = (self.name, self.role, self.days, self.everywhere);
+        let new = NewApiToken { name, role, days, everywhere };
+        let made: MadeApiToken = door.send(Method::POST, "/api-tokens", &new).await?;
         match self.format {
-            Format::Json => output::json(&serde_json::json!({ "id": id, "token": token.expose() })),
-            Format::Table => output::text(&format!("{}\n", token.expose())),
+            Format::Json => output::json(&made),
+            Format::Table => output::text(&format!("{}\n", made.token.expose())),
         }
     }
 }
 
 impl List {
-    async fn run(self) -> anyhow::Result<()> {
-        let (store, org) = self.store.open_org(&self.org).await?;
-        let tokens = store.api_tokens(&org.id).await?;
+    async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        let tokens: Vec<ApiTokenRow> = self.door.open(lang).await?.get("/api-tokens").await?;
         if self.format == Format::Json {
             return output::json(&tokens);
         }
@@ -104,9 +99,29 @@ impl List {
         let rows = tokens.iter().map(|t| {
             let ended = t.revoked_at.is_some() || t.expires_at.is_some_and(|at| at <= now);
             let used = t.last_used_at.map_or_else(String::new, |at| at.to_string());
-            let state = if ended { "ended" } else { "valid" };
-            vec![t.id.clone(), t.name.clone(), t.role.as_str().to_owned(), state.to_owned(), used]
+            let state = if ended { Text::new("無効", "ended") } else { Text::new("有効", "valid") };
+            let reach = if t.everywhere {
+                Text::new("すべての組織", "every organisation")
+            } else {
+                Text::new("", "")
+            };
+            vec![
+                t.id.clone(),
+                t.name.clone(),
+                common::word(lang, t.role.as_str(), t.role.title()),
+                reach.get(lang).to_owned(),
+                state.get(lang).to_owned(),
+                used,
+            ]
         });
-        output::table(&["id", "name", "role", "state", "last used"], rows.collect())
+        let head = [
+            Text::new("ID", "id"),
+            Text::new("用途", "name"),
+            Text::new("権限", "role"),
+            Text::new("範囲", "reach"),
+            Text::new("状態", "state"),
+            Text::new("最終使用", "last used"),
+        ];
+        output::titled(lang, &head, rows.collect())
     }
 }

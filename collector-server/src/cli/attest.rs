@@ -1,12 +1,14 @@
 //! `attest`: what a person states about a criterion that no machine can answer.
 
+use axum::http::Method;
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
 use tenken_shared::criterion::Attestation;
+use tenken_shared::text::{Lang, Text};
 
-use super::common::{self, OrgArgs};
+use super::common;
+use super::door::{DoorArgs, part};
 use super::{Format, output};
-use crate::answer::{self, NewAttestation};
+use crate::answer::NewAttestation;
 
 /// Commands about attestations.
 #[derive(Debug, Subcommand)]
@@ -23,7 +25,7 @@ pub enum Attest {
 #[derive(Debug, Args)]
 pub struct Add {
     #[command(flatten)]
-    org: OrgArgs,
+    door: DoorArgs,
     /// Criterion, such as 4-3-4-3.
     #[arg(long)]
     criterion: String,
@@ -51,7 +53,7 @@ pub struct Add {
 #[derive(Debug, Args)]
 pub struct List {
     #[command(flatten)]
-    org: OrgArgs,
+    door: DoorArgs,
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -61,7 +63,7 @@ pub struct List {
 #[derive(Debug, Args)]
 pub struct End {
     #[command(flatten)]
-    org: OrgArgs,
+    door: DoorArgs,
     /// Id.
     id: String,
     /// Why it holds no more.
@@ -71,22 +73,22 @@ pub struct End {
 
 impl Attest {
     /// Runs the command.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self, lang: Lang) -> anyhow::Result<()> {
         match self {
-            Self::Add(command) => command.run().await,
-            Self::List(command) => command.run().await,
+            Self::Add(command) => command.run(lang).await,
+            Self::List(command) => command.run(lang).await,
             Self::End(command) => {
-                let (store, _) = command.org.open().await?;
-                let (actor, now) = (command.org.actor(), Timestamp::now());
-                Ok(store.end_attestation(&actor, &command.id, &command.reason, now).await?)
+                let door = command.door.open(lang).await?;
+                let path = format!("/attestations/{}?reason={}", part(&command.id), part(&command.reason));
+                door.change(Method::DELETE, &path, &()).await
             }
         }
     }
 }
 
 impl Add {
-    async fn run(self) -> anyhow::Result<()> {
-        let (store, _) = self.org.open().await?;
+    async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        let door = self.door.open(lang).await?;
         let new = NewAttestation {
             criterion: self.criterion,
             holds: !self.not_held,
@@ -95,7 +97,7 @@ impl Add {
             document: self.document,
             next_review: self.next_review,
         };
-        let attestation = answer::add_attestation(&store, &self.org.actor(), new, Timestamp::now()).await?;
+        let attestation: Attestation = door.send(Method::POST, "/attestations", &new).await?;
         match self.format {
             Format::Json => output::json(&attestation),
             Format::Table => output::text(&format!("{}\n", attestation.id)),
@@ -104,21 +106,25 @@ impl Add {
 }
 
 impl List {
-    async fn run(self) -> anyhow::Result<()> {
-        let (store, org) = self.org.open().await?;
-        let all = store.attestations(org.number).await?;
+    async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        let door = self.door.open(lang).await?;
+        let all: Vec<Attestation> = door.get("/attestations").await?;
         if self.format == Format::Json {
             return output::json(&all);
         }
-        let zone = store.policy(org.number).await?.policy.time_zone;
+        let zone = common::zone(&door).await?;
         let row = |a: Attestation| {
-            let holds = if a.holds { "holds" } else { "does not hold" };
+            let holds = if a.holds {
+                Text::new("満たす", "holds")
+            } else {
+                Text::new("満たさない", "does not hold")
+            };
             let review = common::until(a.next_review, &zone);
             let at = common::local(a.at, &zone);
             vec![
                 a.id,
                 a.criterion,
-                holds.to_owned(),
+                holds.get(lang).to_owned(),
                 a.by,
                 at,
                 review,
@@ -126,9 +132,16 @@ impl List {
                 a.document.unwrap_or_default(),
             ]
         };
-        output::table(
-            &["id", "criterion", "", "by", "at", "next review", "statement", "document"],
-            all.into_iter().map(row).collect(),
-        )
+        let head = [
+            Text::new("ID", "id"),
+            Text::new("基準", "criterion"),
+            Text::new("結果", ""),
+            Text::new("申告者", "by"),
+            Text::new("日時", "at"),
+            Text::new("次回見直し", "next review"),
+            Text::new("内容", "statement"),
+            Text::new("文書", "document"),
+        ];
+        output::titled(lang, &head, all.into_iter().map(row).collect())
     }
 }

@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
-use jiff::Timestamp;
-use serde_json::json;
-use tenken_shared::catalog::builds::BuildCatalog;
-use tenken_shared::catalog::{CatalogError, MAX_CATALOG_BYTES, SupportCatalog};
+use axum::http::Method;
+use clap::{Args, Subcommand};
+use tenken_shared::catalog::MAX_CATALOG_BYTES;
+use tenken_shared::text::{Lang, Text};
 
-use super::common::{self, OrgArgs};
+use super::common;
+use super::door::DoorArgs;
 use super::{Format, output};
-use crate::evaluate::{BUILDS_CATALOG, SUPPORT_CATALOG, catalogs};
+use crate::catalog::{CatalogRow, Imported, Name};
 
 /// Commands about catalogues.
 #[derive(Debug, Subcommand)]
@@ -21,20 +21,11 @@ pub enum Catalog {
     Import(Import),
 }
 
-/// Which catalogue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Name {
-    /// End of support.
-    Support,
-    /// Security releases of Windows by build.
-    Builds,
-}
-
 /// Arguments of `catalog show`.
 #[derive(Debug, Args)]
 pub struct Show {
     #[command(flatten)]
-    org: OrgArgs,
+    door: DoorArgs,
     /// Which catalogue.
     #[arg(long, value_enum, default_value = "support")]
     name: Name,
@@ -47,7 +38,7 @@ pub struct Show {
 #[derive(Debug, Args)]
 pub struct Import {
     #[command(flatten)]
-    org: OrgArgs,
+    door: DoorArgs,
     /// The file; `-` is standard input.
     file: PathBuf,
     /// How to print.
@@ -57,98 +48,62 @@ pub struct Import {
 
 impl Catalog {
     /// Runs the command.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self, lang: Lang) -> anyhow::Result<()> {
         match self {
-            Self::Show(command) => command.run().await,
-            Self::Import(command) => command.run().await,
+            Self::Show(command) => command.run(lang).await,
+            Self::Import(command) => command.run(lang).await,
         }
     }
 }
 
 impl Show {
-    async fn run(self) -> anyhow::Result<()> {
-        let (store, _) = self.org.open().await?;
-        let used = catalogs(&store).await?;
-        match (self.name, self.format) {
-            (Name::Support, Format::Json) => output::json(&used.catalog.support),
-            (Name::Builds, Format::Json) => output::json(&used.catalog.builds),
-            (Name::Support, Format::Table) => {
-                let data = used.catalog.support;
-                let cycles: usize = data.products.values().map(Vec::len).sum();
-                let counts = [("products", data.products.len().to_string()), ("cycles", cycles.to_string())];
-                table((data.version, data.compiled_at, data.source, used.support), counts)
-            }
-            (Name::Builds, Format::Table) => {
-                let data = used.catalog.builds;
-                let releases: usize = data.builds.iter().map(|b| b.releases.len()).sum();
-                let counts = [("builds", data.builds.len().to_string()), ("releases", releases.to_string())];
-                table((data.version, data.compiled_at, data.source, used.builds), counts)
-            }
+    async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        let door = self.door.open(lang).await?;
+        if self.format == Format::Json {
+            let path = format!("/catalogs/{}", self.name.as_str());
+            return output::json(&door.get::<serde_json::Value>(&path).await?);
         }
+        let all: Vec<CatalogRow> = door.get("/catalogs").await?;
+        let rows = all.into_iter().filter(|row| row.name == self.name).flat_map(|row| about(lang, row));
+        output::table(&["", ""], rows.collect())
     }
 }
 
-fn table(
-    (version, compiled, source, number): (String, Option<Timestamp>, String, i64),
-    counts: [(&str, String); 2],
-) -> anyhow::Result<()> {
-    let mut rows = vec![
-        ("version", version),
-        ("compiled", compiled.map_or_else(|| "-".into(), |at| at.to_string())),
-        ("source", source),
+fn about(lang: Lang, row: CatalogRow) -> Vec<Vec<String>> {
+    let (products, entries) = match row.name {
+        Name::Support => (Text::new("製品", "products"), Text::new("サポート期間", "cycles")),
+        Name::Builds => (Text::new("ビルド", "builds"), Text::new("リリース", "releases")),
+    };
+    let number = match row.number {
+        0 => Text::new("組込み", "built in").get(lang).to_owned(),
+        number => number.to_string(),
+    };
+    let pairs = [
+        (Text::new("版", "version"), row.version),
+        (Text::new("作成日時", "compiled"), row.compiled_at.map_or_else(|| "-".into(), |at| at.to_string())),
+        (Text::new("出典", "source"), row.source),
+        (products, row.products.to_string()),
+        (entries, row.entries.to_string()),
+        (Text::new("取込番号", "imported as"), number),
     ];
-    rows.extend(counts);
-    rows.push(("imported as", if number == 0 { "built in".into() } else { number.to_string() }));
-    output::table(&["", ""], rows.into_iter().map(|(k, v)| vec![k.to_owned(), v]).collect())
-}
-
-/// Which catalogue a file holds, and its version.
-fn recognise(bytes: &[u8]) -> Result<(Name, String), CatalogError> {
-    match BuildCatalog::parse(bytes) {
-        Ok(builds) => Ok((Name::Builds, builds.version)),
-        Err(_) => SupportCatalog::parse(bytes).map(|support| (Name::Support, support.version)),
-    }
+    pairs.into_iter().map(|(title, value)| vec![title.get(lang).to_owned(), value]).collect()
 }
 
 impl Import {
-    async fn run(self) -> anyhow::Result<()> {
-        let bytes = common::read(&self.file, MAX_CATALOG_BYTES as u64)?;
-        let (name, version) = recognise(&bytes)?;
-        let (store, _) = self.org.open().await?;
-        let now = Timestamp::now();
-        let stored_as = match name {
-            Name::Support => SUPPORT_CATALOG,
-            Name::Builds => BUILDS_CATALOG,
-        };
-        let number = store.put_catalog(&self.org.actor(), stored_as, bytes, now).await?;
-        let used = catalogs(&store).await?;
-        let in_use = number
-            == match name {
-                Name::Support => used.support,
-                Name::Builds => used.builds,
-            };
-        if !in_use {
-            tracing::warn!("the catalogue built into this program is newer and stays in use");
+    async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        let bytes = common::read(&self.file, MAX_CATALOG_BYTES as u64, lang)?;
+        let door = self.door.open(lang).await?;
+        let done: Imported = door.upload(Method::POST, "/catalogs", bytes).await?;
+        if !done.in_use {
+            let text = Text::new(
+                "このプログラムに組み込まれたカタログのほうが新しいため、引き続きそちらを使います。",
+                "the catalogue built into the collector is newer and stays in use",
+            );
+            eprintln!("{}", text.get(lang));
         }
         match self.format {
-            Format::Json => output::json(
-                &json!({"name": stored_as, "number": number, "version": version, "in_use": in_use}),
-            ),
-            Format::Table => output::text(&format!("{number} {version}\n")),
+            Format::Json => output::json(&done),
+            Format::Table => output::text(&format!("{} {}\n", done.number, done.version)),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_is_told_by_its_content() {
-        let data = tenken_shared::catalog::Catalog::embedded();
-        let name = |bytes: Vec<u8>| recognise(&bytes).map(|(name, _)| name);
-        assert_eq!(name(serde_json::to_vec(&data.support).unwrap()).unwrap(), Name::Support);
-        assert_eq!(name(serde_json::to_vec(&data.builds).unwrap()).unwrap(), Name::Builds);
-        assert!(name(br#"{"version":"1","compiled_at":"2026-01-01T00:00:00Z"}"#.to_vec()).is_err());
     }
 }

@@ -1,45 +1,19 @@
-//! What several commands share: the organisation's flag, the reader's language, files.
+//! What several commands share: the reader's language, files, times.
 
 use std::io::Read as _;
 use std::path::Path;
 
 use clap::Args;
 use jiff::Timestamp;
-use tenken_shared::ids::OrgId;
 use tenken_shared::text::{Lang, Text};
 
-use super::{DEFAULT_ORG, StoreArgs};
-use crate::store::Store;
-use crate::store::host::Org;
-use crate::user::Actor;
-
-/// Store and organisation.
-#[derive(Debug, Clone, Args)]
-pub struct OrgArgs {
-    #[command(flatten)]
-    store: StoreArgs,
-    /// Organisation.
-    #[arg(long, default_value = DEFAULT_ORG)]
-    org: OrgId,
-}
-
-impl OrgArgs {
-    /// Opens the store and finds the organisation.
-    pub async fn open(&self) -> anyhow::Result<(Store, Org)> {
-        self.store.open_org(&self.org).await
-    }
-
-    /// The command line as an actor in the organisation.
-    pub fn actor(&self) -> Actor {
-        Actor::command_line(self.org.clone())
-    }
-}
+use super::door::Door;
 
 /// The language a person reads.
 #[derive(Debug, Clone, Args)]
 pub struct LangArgs {
     /// Language: ja or en. Default: that of the environment.
-    #[arg(long, value_parser = ["ja", "en"])]
+    #[arg(long, global = true, value_parser = ["ja", "en"])]
     lang: Option<String>,
 }
 
@@ -55,23 +29,43 @@ impl LangArgs {
     }
 }
 
+/// A contract word for people: its title in Japanese, itself in English.
+pub fn word(lang: Lang, word: &str, title: Text) -> String {
+    match lang {
+        Lang::Ja => title.ja.to_owned(),
+        Lang::En => word.to_owned(),
+    }
+}
+
 /// Headings in one language.
 pub fn head(lang: Lang, texts: &[Text]) -> Vec<&'static str> {
     texts.iter().map(|t| t.get(lang)).collect()
 }
 
 /// A file up to a size; `-` is standard input.
-pub fn read(path: &Path, max_bytes: u64) -> anyhow::Result<Vec<u8>> {
+pub fn read(path: &Path, max_bytes: u64, lang: Lang) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let limit = max_bytes.saturating_add(1);
+    let named = |e: std::io::Error| {
+        let text = Text::new("ファイル {} を読めません", "The file {} cannot be read");
+        anyhow::Error::new(e).context(super::door::error(lang, text, path.display()))
+    };
     if path.as_os_str() == "-" {
-        std::io::stdin().lock().take(limit).read_to_end(&mut bytes)?;
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(named)?;
     } else {
-        let named = |e| anyhow::anyhow!("{}: {e}", path.display());
         std::fs::File::open(path).map_err(named)?.take(limit).read_to_end(&mut bytes).map_err(named)?;
     }
-    anyhow::ensure!(bytes.len() as u64 <= max_bytes, "{} is larger than {max_bytes} bytes", path.display());
+    if bytes.len() as u64 > max_bytes {
+        let text = Text::new("ファイル {} は大きすぎます。", "The file {} is too large.");
+        return Err(super::door::error(lang, text, path.display()));
+    }
     Ok(bytes)
+}
+
+/// The organisation's time zone.
+pub async fn zone(door: &Door) -> anyhow::Result<String> {
+    let envelope: tenken_shared::policy::PolicyEnvelope = door.get("/policy").await?;
+    Ok(envelope.policy.time_zone)
 }
 
 /// A time for people, in the organisation's zone.

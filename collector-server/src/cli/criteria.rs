@@ -1,29 +1,28 @@
 //! `criteria`: result per criterion, for the organisation or one host.
 
 use clap::Args;
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenken_shared::control;
 use tenken_shared::criterion::{self, CriterionResult, CriterionState, sentence};
 use tenken_shared::finding::Finding;
 use tenken_shared::text::{Lang, Text};
 
-use super::common::{self, LangArgs, OrgArgs};
+use super::common;
+use super::door::{DoorArgs, part};
 use super::{Format, output};
+use crate::http::query_api::HostCriteria;
 
 /// Arguments of `criteria`.
 #[derive(Debug, Args)]
 pub struct Criteria {
     #[command(flatten)]
-    org: OrgArgs,
+    door: DoorArgs,
     /// One host alone, by id or name.
     #[arg(long)]
     host: Option<String>,
     /// Criteria that no control serves and nobody answered too.
     #[arg(long)]
     all: bool,
-    #[command(flatten)]
-    lang: LangArgs,
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -39,23 +38,20 @@ fn is_shown(result: &CriterionResult) -> bool {
 
 impl Criteria {
     /// Runs the command.
-    pub async fn run(self) -> anyhow::Result<()> {
-        let (store, org) = self.org.open().await?;
-        let now = Timestamp::now();
-        let lang = self.lang.get();
+    pub async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        let door = self.door.open(lang).await?;
         let Some(name) = &self.host else {
-            let results = self.shown(store.criteria(org.number, now).await?);
+            let results = self.shown(door.get("/criteria").await?);
             return match self.format {
                 Format::Json => output::json(&json!({"criteria": documents(&results)})),
                 Format::Table => table(&results, lang),
             };
         };
-        let host = crate::answer::host(&store, org.number, name).await?;
-        let results = self.shown(store.host_criteria(host.at, now).await?);
-        let findings = store.findings(host.at, now).await?;
+        let found: HostCriteria = door.get(&format!("/hosts/{}/criteria", part(name))).await?;
+        let (host, findings, results) = (found.host, found.findings, self.shown(found.criteria));
         if self.format == Format::Json {
             return output::json(&json!({
-                "host": {"id": host.id, "hostname": host.hostname, "state": host.state,
+                "host": {"id": host.host, "hostname": host.name, "state": host.state,
                          "group": host.group, "last_report_at": host.last_report_at},
                 "findings": findings.iter().map(finding).collect::<Vec<_>>(),
                 "criteria": documents(&results),

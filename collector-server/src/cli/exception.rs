@@ -1,12 +1,15 @@
 //! `exception`: a failing control that somebody answers for until a deadline.
 
+use axum::http::Method;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use tenken_shared::criterion::Exception;
+use tenken_shared::text::{Lang, Text};
 
-use super::common::{self, OrgArgs};
+use super::common;
+use super::door::{DoorArgs, part};
 use super::{Format, output};
-use crate::answer::{self, NewException};
+use crate::answer::NewException;
 
 /// Commands about exceptions.
 #[derive(Debug, Subcommand)]
@@ -23,7 +26,7 @@ pub enum ExceptionCommand {
 #[derive(Debug, Args)]
 pub struct Add {
     #[command(flatten)]
-    org: OrgArgs,
+    door: DoorArgs,
     /// Host id or name, or `group:NAME`.
     #[arg(long)]
     target: String,
@@ -51,7 +54,7 @@ pub struct Add {
 #[derive(Debug, Args)]
 pub struct List {
     #[command(flatten)]
-    org: OrgArgs,
+    door: DoorArgs,
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -61,7 +64,7 @@ pub struct List {
 #[derive(Debug, Args)]
 pub struct Remove {
     #[command(flatten)]
-    org: OrgArgs,
+    door: DoorArgs,
     /// Id.
     id: String,
     /// Why.
@@ -71,22 +74,22 @@ pub struct Remove {
 
 impl ExceptionCommand {
     /// Runs the command.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self, lang: Lang) -> anyhow::Result<()> {
         match self {
-            Self::Add(command) => command.run().await,
-            Self::List(command) => command.run().await,
+            Self::Add(command) => command.run(lang).await,
+            Self::List(command) => command.run(lang).await,
             Self::Remove(command) => {
-                let (store, _) = command.org.open().await?;
-                let (actor, now) = (command.org.actor(), Timestamp::now());
-                Ok(store.remove_exception(&actor, &command.id, &command.reason, now).await?)
+                let door = command.door.open(lang).await?;
+                let path = format!("/exceptions/{}?reason={}", part(&command.id), part(&command.reason));
+                door.change(Method::DELETE, &path, &()).await
             }
         }
     }
 }
 
 impl Add {
-    async fn run(self) -> anyhow::Result<()> {
-        let (store, _) = self.org.open().await?;
+    async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        let door = self.door.open(lang).await?;
         let new = NewException {
             target: self.target,
             control: self.control,
@@ -95,7 +98,7 @@ impl Add {
             owner: self.owner,
             deadline: self.deadline,
         };
-        let exception = answer::add_exception(&store, &self.org.actor(), new, Timestamp::now()).await?;
+        let exception: Exception = door.send(Method::POST, "/exceptions", &new).await?;
         match self.format {
             Format::Json => output::json(&exception),
             Format::Table => output::text(&format!("{}\n", exception.id)),
@@ -104,22 +107,40 @@ impl Add {
 }
 
 impl List {
-    async fn run(self) -> anyhow::Result<()> {
-        let (store, org) = self.org.open().await?;
-        let all = store.exceptions(org.number).await?;
+    async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        let door = self.door.open(lang).await?;
+        let all: Vec<Exception> = door.get("/exceptions").await?;
         if self.format == Format::Json {
             return output::json(&all);
         }
-        let zone = store.policy(org.number).await?.policy.time_zone;
+        let zone = common::zone(&door).await?;
         let now = Timestamp::now();
         let row = |e: Exception| {
             let deadline = common::until(e.deadline, &zone);
-            let deadline = if e.deadline > now { deadline } else { format!("{deadline} (over)") };
-            vec![e.id, e.target, e.control, e.mitigation.as_str().to_owned(), e.owner, deadline, e.reason]
+            let deadline = if e.deadline > now {
+                deadline
+            } else {
+                format!("{deadline} {}", Text::new("(期限切れ)", "(over)").get(lang))
+            };
+            vec![
+                e.id,
+                e.target,
+                e.control,
+                common::word(lang, e.mitigation.as_str(), e.mitigation.title()),
+                e.owner,
+                deadline,
+                e.reason,
+            ]
         };
-        output::table(
-            &["id", "target", "control", "mitigation", "owner", "deadline", "reason"],
-            all.into_iter().map(row).collect(),
-        )
+        let head = [
+            Text::new("ID", "id"),
+            Text::new("対象", "target"),
+            Text::new("項目", "control"),
+            Text::new("軽減策", "mitigation"),
+            Text::new("責任者", "owner"),
+            Text::new("期限", "deadline"),
+            Text::new("理由", "reason"),
+        ];
+        output::titled(lang, &head, all.into_iter().map(row).collect())
     }
 }

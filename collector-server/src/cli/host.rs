@@ -1,13 +1,17 @@
 //! `host`: list, show, confirm, retire, revoke.
 
+use axum::http::Method;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
+use serde::Deserialize;
 use serde_json::json;
-use tenken_shared::ids::{HostId, OrgId};
+use tenken_shared::text::{Lang, Text};
 
-use super::{DEFAULT_ORG, Format, StoreArgs, output};
-use crate::store::host::{Host as StoredHost, HostState};
-use crate::user::Actor;
+use super::door::{Door, DoorArgs, part};
+use super::{Format, common, output};
+use crate::audit::actor_title;
+use crate::http::query_api::{EventRow, FactState};
+use crate::query::{HostRow, MAX_PAGE, Page};
 
 /// Commands about hosts.
 #[derive(Debug, Subcommand)]
@@ -28,10 +32,7 @@ pub enum Host {
 #[derive(Debug, Args)]
 pub struct All {
     #[command(flatten)]
-    store: StoreArgs,
-    /// Organisation.
-    #[arg(long, default_value = DEFAULT_ORG)]
-    org: OrgId,
+    door: DoorArgs,
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -48,26 +49,26 @@ pub struct One {
 
 impl Host {
     /// Runs the command.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self, lang: Lang) -> anyhow::Result<()> {
         match self {
-            Self::List(command) => command.run().await,
-            Self::Show(command) => command.show().await,
-            Self::Confirm(command) => command.set(HostState::Confirmed).await,
-            Self::Retire(command) => command.set(HostState::Retired).await,
-            Self::Revoke(command) => command.set(HostState::Revoked).await,
+            Self::List(command) => command.run(lang).await,
+            Self::Show(command) => command.show(lang).await,
+            Self::Confirm(command) => command.set("confirm", lang).await,
+            Self::Retire(command) => command.set("retire", lang).await,
+            Self::Revoke(command) => command.set("revoke", lang).await,
         }
     }
 }
 
-fn document(host: &StoredHost) -> serde_json::Value {
+fn document(host: &HostRow) -> serde_json::Value {
     json!({
-        "id": host.id, "hostname": host.hostname, "state": host.state, "group": host.group,
+        "id": host.host, "hostname": host.name, "state": host.state, "group": host.group,
         "labels": host.labels, "os_family": host.os_family, "serial": host.serial,
         "agent_version": host.agent_version, "ephemeral": host.ephemeral,
         "cloned_from": host.cloned_from, "enrolled_at": host.enrolled_at, "state_at": host.state_at,
         "state_by": host.state_by, "first_report_at": host.first_report_at,
         "last_report_at": host.last_report_at, "confirmed_at": host.confirmed_at,
-        "reports": host.head_seq, "clock_offset_ms": host.offset_ms,
+        "reports": host.reports, "clock_offset_ms": host.clock_offset_ms,
     })
 }
 
@@ -75,86 +76,107 @@ fn time(time: Option<Timestamp>) -> String {
     time.map_or_else(|| "-".into(), |t| t.strftime("%F %R UTC").to_string())
 }
 
+fn state(host: &HostRow, lang: Lang) -> String {
+    common::word(lang, host.state.as_str(), crate::ui::host_state_title(host.state))
+}
+
+/// Every host, page by page.
+async fn all(door: &Door) -> anyhow::Result<Vec<HostRow>> {
+    let mut hosts = Vec::new();
+    let mut after = String::new();
+    loop {
+        let page: Page<HostRow> = door.get(&format!("/hosts?limit={MAX_PAGE}&after={after}")).await?;
+        hosts.extend(page.items);
+        match page.next {
+            Some(next) => after = next,
+            None => return Ok(hosts),
+        }
+    }
+}
+
 impl All {
-    async fn run(self) -> anyhow::Result<()> {
-        let (store, org) = self.store.open_org(&self.org).await?;
-        let hosts = store.hosts(org.number).await?;
+    async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        let hosts = all(&self.door.open(lang).await?).await?;
         if self.format == Format::Json {
             return output::json(&hosts.iter().map(document).collect::<Vec<_>>());
         }
         let rows = hosts.iter().map(|h| {
             vec![
-                h.id.to_string(),
-                h.hostname.clone(),
-                h.state.to_string(),
+                h.host.clone(),
+                h.name.clone(),
+                state(h, lang),
                 h.os_family.clone().unwrap_or_default(),
                 h.group.clone().unwrap_or_default(),
                 time(h.last_report_at),
             ]
         });
-        output::table(&["id", "name", "state", "os", "group", "last report"], rows.collect())
+        let head = [
+            Text::new("ID", "id"),
+            Text::new("機器名", "name"),
+            Text::new("状態", "state"),
+            Text::new("OS", "os"),
+            Text::new("グループ", "group"),
+            Text::new("最終報告", "last report"),
+        ];
+        output::titled(lang, &head, rows.collect())
     }
 }
 
+/// What is read of a host's page.
+#[derive(Deserialize)]
+struct Detail {
+    host: HostRow,
+}
+
 impl One {
-    async fn find(&self) -> anyhow::Result<(crate::store::Store, StoredHost)> {
-        let (store, org) = self.all.store.open_org(&self.all.org).await?;
-        if let Ok(id) = self.host.parse::<HostId>()
-            && let Some(host) = store.host(org.number, &id).await?
-        {
-            return Ok((store, host));
-        }
-        let mut named: Vec<StoredHost> = store.hosts(org.number).await?;
-        named.retain(|h| h.hostname == self.host);
-        match (named.pop(), named.is_empty()) {
-            (Some(host), true) => Ok((store, host)),
-            (Some(_), false) => anyhow::bail!("several hosts are named {}; give the id", self.host),
-            (None, _) => anyhow::bail!("no host {}", self.host),
-        }
+    fn path(&self, rest: &str) -> String {
+        format!("/hosts/{}{rest}", part(&self.host))
     }
 
-    async fn set(self, state: HostState) -> anyhow::Result<()> {
-        let (store, host) = self.find().await?;
-        let actor = Actor::command_line(self.all.org.clone());
-        let host = store.set_host_state(&actor, &host.id, state, Timestamp::now()).await?;
+    async fn set(self, verb: &str, lang: Lang) -> anyhow::Result<()> {
+        let door = self.all.door.open(lang).await?;
+        door.change(Method::POST, &self.path(&format!("/{verb}")), &()).await?;
+        let Detail { host } = door.get(&self.path("")).await?;
         match self.all.format {
             Format::Json => output::json(&document(&host)),
-            Format::Table => output::text(&format!("{} {}\n", host.id, host.state)),
+            Format::Table => output::text(&format!("{} {}\n", host.host, state(&host, lang))),
         }
     }
 
-    async fn show(self) -> anyhow::Result<()> {
-        let (store, host) = self.find().await?;
-        let versions = store.fact_versions(host.at, None).await?;
-        let events = store.host_events(host.at, 20).await?;
+    async fn show(self, lang: Lang) -> anyhow::Result<()> {
+        let door = self.all.door.open(lang).await?;
+        let Detail { host } = door.get(&self.path("")).await?;
+        let facts: Vec<FactState> = door.get(&self.path("/facts")).await?;
+        let events: Vec<EventRow> = door.get(&self.path("/events?limit=20")).await?;
         if self.all.format == Format::Json {
-            let facts: Vec<_> = versions
-                .iter()
-                .map(|v| {
-                    json!({"kind": v.kind, "status": v.status, "digest": v.digest,
-                           "collected_at": v.collected_at, "since": v.observed_from})
-                })
-                .collect();
-            let events: Vec<_> = events
-                .iter()
-                .map(|e| json!({"at": e.recorded_at, "kind": e.kind, "seq": e.seq, "data": e.data}))
-                .collect();
             return output::json(&json!({"host": document(&host), "facts": facts, "events": events}));
         }
+        let by = actor_title(&host.state_by, lang);
         let head = [
-            ("id", host.id.to_string()),
-            ("name", host.hostname.clone()),
-            ("state", format!("{} ({}, {})", host.state, host.state_by, time(Some(host.state_at)))),
-            ("cloned from", host.cloned_from.as_ref().map_or_else(|| "-".into(), ToString::to_string)),
-            ("last report", time(host.last_report_at)),
-            ("clock offset", format!("{} ms", host.offset_ms)),
+            (Text::new("ID", "id"), host.host.clone()),
+            (Text::new("機器名", "name"), host.name.clone()),
+            (
+                Text::new("状態", "state"),
+                format!("{} ({by}, {})", state(&host, lang), time(Some(host.state_at))),
+            ),
+            (Text::new("複製元", "cloned from"), host.cloned_from.clone().unwrap_or_else(|| "-".into())),
+            (Text::new("最終報告", "last report"), time(host.last_report_at)),
+            (Text::new("時計のずれ", "clock offset"), format!("{} ms", host.clock_offset_ms)),
         ];
-        output::table(&["", ""], head.iter().map(|(k, v)| vec![(*k).to_owned(), v.clone()]).collect())?;
-        let rows = versions
-            .iter()
-            .map(|v| vec![v.kind.to_string(), v.status.to_string(), time(Some(v.collected_at))]);
-        output::table(&["fact", "status", "collected"], rows.collect())?;
-        let rows = events.iter().map(|e| vec![time(Some(e.recorded_at)), e.kind.clone(), e.data.to_string()]);
-        output::table(&["event at", "kind", "data"], rows.collect())
+        let rows = head.iter().map(|(title, value)| vec![title.get(lang).to_owned(), value.clone()]);
+        output::table(&["", ""], rows.collect())?;
+        let rows = facts.iter().map(|f| {
+            let status = f.status.parse().map_or_else(
+                |_| f.status.clone(),
+                |known| common::word(lang, &f.status, crate::ui::status_title(known)),
+            );
+            vec![f.kind.clone(), status, time(Some(f.collected_at))]
+        });
+        let head =
+            [Text::new("事実", "fact"), Text::new("取得状態", "status"), Text::new("取得日時", "collected")];
+        output::titled(lang, &head, rows.collect())?;
+        let rows = events.iter().map(|e| vec![time(Some(e.at)), e.kind.clone(), e.data.to_string()]);
+        let head = [Text::new("日時", "event at"), Text::new("種類", "kind"), Text::new("内容", "data")];
+        output::titled(lang, &head, rows.collect())
     }
 }

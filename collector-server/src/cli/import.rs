@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 
+use axum::http::Method;
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
-use serde_json::json;
+use tenken_shared::text::Lang;
 
-use super::common::{self, OrgArgs};
+use super::common;
+use super::door::DoorArgs;
 use super::{Format, output};
+use crate::http::policy_api::LedgerImport;
 use crate::ledger;
 
 /// Commands that take files in.
@@ -21,7 +23,7 @@ pub enum Import {
 #[derive(Debug, Args)]
 pub struct Ledger {
     #[command(flatten)]
-    org: OrgArgs,
+    door: DoorArgs,
     /// The file; `-` is standard input.
     file: PathBuf,
     /// How to print.
@@ -31,15 +33,20 @@ pub struct Ledger {
 
 impl Import {
     /// Runs the command.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self, lang: Lang) -> anyhow::Result<()> {
         let Self::Ledger(command) = self;
-        let machines = ledger::parse(&common::read(&command.file, ledger::MAX_BYTES)?)?;
-        let (store, _) = command.org.open().await?;
-        let (count, with_serial) = (machines.len(), machines.iter().filter(|e| e.serial.is_some()).count());
-        store.put_ledger(&command.org.actor(), machines, Timestamp::now()).await?;
-        match command.format {
-            Format::Json => output::json(&json!({"machines": count, "with_serial": with_serial})),
-            Format::Table => output::text(&format!("{count} machines, {with_serial} with a serial number\n")),
+        let bytes = common::read(&command.file, ledger::MAX_BYTES as u64, lang)?;
+        let door = command.door.open(lang).await?;
+        let done: LedgerImport = door.upload(Method::PUT, "/ledger", bytes).await?;
+        match (command.format, lang) {
+            (Format::Json, _) => output::json(&done),
+            (Format::Table, Lang::Ja) => {
+                output::text(&format!("{}台、うちシリアル番号あり{}台\n", done.machines, done.with_serial))
+            }
+            (Format::Table, Lang::En) => output::text(&format!(
+                "{} machines, {} with a serial number\n",
+                done.machines, done.with_serial
+            )),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
+use tenken_shared::text::{Lang, Text};
 
 use super::{DEFAULT_ORG, Format, StoreArgs, output};
 use crate::keys::{CA, Keys, SIGN};
@@ -21,6 +22,8 @@ pub enum Key {
 pub enum Ca {
     /// Lists authorities.
     List(List),
+    /// Prints the certificates of the authorities (PEM), for `--ca` of commands far away and for browsers.
+    Show(Show),
     /// Announces a successor and uses it after some days.
     Rotate(Rotate),
 }
@@ -33,6 +36,13 @@ pub struct List {
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
+}
+
+/// Arguments of `ca show`.
+#[derive(Debug, Args)]
+pub struct Show {
+    #[command(flatten)]
+    store: StoreArgs,
 }
 
 /// Arguments of `rotate`.
@@ -48,26 +58,27 @@ pub struct Rotate {
 
 impl Key {
     /// Runs the command.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self, lang: Lang) -> anyhow::Result<()> {
         match self {
-            Self::List(command) => command.run(SIGN).await,
-            Self::Rotate(command) => command.run(SIGN).await,
+            Self::List(command) => command.run(SIGN, lang).await,
+            Self::Rotate(command) => command.run(SIGN, lang).await,
         }
     }
 }
 
 impl Ca {
     /// Runs the command.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self, lang: Lang) -> anyhow::Result<()> {
         match self {
-            Self::List(command) => command.run(CA).await,
-            Self::Rotate(command) => command.run(CA).await,
+            Self::List(command) => command.run(CA, lang).await,
+            Self::Show(command) => command.run().await,
+            Self::Rotate(command) => command.run(CA, lang).await,
         }
     }
 }
 
 impl List {
-    async fn run(self, purpose: &str) -> anyhow::Result<()> {
+    async fn run(self, purpose: &str, lang: Lang) -> anyhow::Result<()> {
         let (version, keys) = self.store.open().await?.collector_keys().await?;
         let keys: Vec<_> = keys.into_iter().filter(|k| k.purpose == purpose).collect();
         if self.format == Format::Json {
@@ -83,18 +94,34 @@ impl List {
             let retired = k.retired_at.map_or_else(|| "-".into(), |t| t.to_string());
             vec![k.id.clone(), k.active_from.to_string(), retired]
         });
-        output::table(&["id", "used from", "retired"], rows.collect())
+        let head = [Text::new("ID", "id"), Text::new("使用開始", "used from"), Text::new("終了", "retired")];
+        output::titled(lang, &head, rows.collect())
+    }
+}
+
+impl Show {
+    async fn run(self) -> anyhow::Result<()> {
+        let (_, keys) = self.store.open().await?.collector_keys().await?;
+        let valid = keys.iter().filter(|k| k.purpose == CA && k.retired_at.is_none());
+        let text: Vec<String> = valid
+            .filter_map(|k| k.certificate.as_deref())
+            .map(|pem| format!("{}\n", pem.trim_end()))
+            .collect();
+        output::text(&text.concat())
     }
 }
 
 impl Rotate {
-    async fn run(self, purpose: &'static str) -> anyhow::Result<()> {
+    async fn run(self, purpose: &'static str, lang: Lang) -> anyhow::Result<()> {
         let now = Timestamp::now();
         let store = self.store.open().await?;
         let keys = Keys::open(store.clone(), None, now).await?;
         let from = now.checked_add(SignedDuration::from_secs(i64::from(self.after_s)))?;
         let actor = Actor::command_line(DEFAULT_ORG.parse()?);
         let version = keys.rotate(&actor, purpose, from, now).await?;
-        output::text(&format!("trust bundle {version}: successor in use from {from}\n"))
+        match lang {
+            Lang::Ja => output::text(&format!("信頼情報 {version}: 後継は {from} から使われます\n")),
+            Lang::En => output::text(&format!("trust bundle {version}: successor in use from {from}\n")),
+        }
     }
 }

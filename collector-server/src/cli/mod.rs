@@ -5,6 +5,7 @@ mod attest;
 mod catalog;
 mod common;
 mod criteria;
+mod door;
 mod exception;
 mod host;
 mod import;
@@ -26,10 +27,10 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use tenken_shared::ids::OrgId;
+use tenken_shared::text::{Lang, Text};
 
 use crate::config::Config;
 use crate::store::Store;
-use crate::store::host::Org;
 
 /// Organisation used where none is named.
 pub const DEFAULT_ORG: &str = "default";
@@ -38,6 +39,8 @@ pub const DEFAULT_ORG: &str = "default";
 #[derive(Debug, Parser)]
 #[command(name = "tenken-collector", version, about)]
 pub struct Cli {
+    #[command(flatten)]
+    lang: common::LangArgs,
     #[command(subcommand)]
     command: Command,
 }
@@ -144,16 +147,15 @@ impl StoreArgs {
         Ok(Store::open(&self.config()?.location()).await?)
     }
 
-    /// Opens the store of an existing collector and finds an organisation in it.
-    pub async fn open_org(&self, org: &OrgId) -> anyhow::Result<(Store, Org)> {
+    /// Opens the store of an existing collector that has an organisation.
+    async fn open_org(&self, org: &OrgId, lang: Lang) -> anyhow::Result<Store> {
         let store = self.open().await?;
         let found = store.ensure_org(&DEFAULT_ORG.parse()?, "", jiff::Timestamp::now()).await?;
-        let org = if *org == found.id {
-            found
-        } else {
-            store.org(org).await?.ok_or_else(|| anyhow::anyhow!("no organisation {org}"))?
-        };
-        Ok((store, org))
+        if *org != found.id && store.org(org).await?.is_none() {
+            let text = Text::new("組織「{}」はありません。", "There is no organisation {}.");
+            return Err(door::error(lang, text, org));
+        }
+        Ok(store)
     }
 }
 
@@ -178,29 +180,38 @@ impl Cli {
 
     /// Runs the command.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let lang = self.lang.get();
         match self.command {
             Command::Serve(command) => command.run().await?,
             Command::Service(command) => return command.run(),
             Command::Migrate(command) => command.run().await?,
-            Command::Org(command) => command.run().await?,
-            Command::Token(command) => command.run().await?,
-            Command::Host(command) => command.run().await?,
-            Command::Criteria(command) => command.run().await?,
-            Command::Policy(command) => command.run().await?,
-            Command::Catalog(command) => command.run().await?,
-            Command::Exception(command) => command.run().await?,
-            Command::Attest(command) => command.run().await?,
-            Command::Snapshot(command) => command.run().await?,
-            Command::Verify(command) => return command.run(),
-            Command::Import(command) => command.run().await?,
-            Command::User(command) => command.run().await?,
-            Command::ApiToken(command) => command.run().await?,
-            Command::Query(command) => command.run().await?,
+            Command::Org(command) => command.run(lang).await?,
+            Command::Token(command) => command.run(lang).await?,
+            Command::Host(command) => command.run(lang).await?,
+            Command::Criteria(command) => command.run(lang).await?,
+            Command::Policy(command) => command.run(lang).await?,
+            Command::Catalog(command) => command.run(lang).await?,
+            Command::Exception(command) => command.run(lang).await?,
+            Command::Attest(command) => command.run(lang).await?,
+            Command::Snapshot(command) => command.run(lang).await?,
+            Command::Verify(command) => return command.run(lang),
+            Command::Import(command) => command.run(lang).await?,
+            Command::User(command) => command.run(lang).await?,
+            Command::ApiToken(command) => command.run(lang).await?,
+            Command::Query(command) => command.run(lang).await?,
             Command::Openapi => output::json(&crate::http::admin::openapi())?,
-            Command::Key(command) => command.run().await?,
-            Command::Ca(command) => command.run().await?,
+            Command::Key(command) => command.run(lang).await?,
+            Command::Ca(command) => command.run(lang).await?,
             Command::Config(_) => output::text(crate::config::EXAMPLE)?,
         }
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        <super::Cli as clap::CommandFactory>::command().debug_assert();
     }
 }

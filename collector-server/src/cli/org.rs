@@ -1,12 +1,13 @@
 //! `org`: the organisations of one collector.
 
+use axum::http::Method;
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
-use serde_json::json;
 use tenken_shared::ids::OrgId;
+use tenken_shared::text::{Lang, Text};
 
-use super::{Format, StoreArgs, output};
-use crate::user::Actor;
+use super::door::DoorArgs;
+use super::{Format, output};
+use crate::http::people_api::OrgRow;
 
 /// Commands about organisations.
 #[derive(Debug, Subcommand)]
@@ -21,8 +22,9 @@ pub enum Org {
 #[derive(Debug, Args)]
 pub struct Add {
     #[command(flatten)]
-    store: StoreArgs,
+    door: DoorArgs,
     /// Id, for commands and addresses.
+    #[arg(id = "new_org", value_name = "ID")]
     id: OrgId,
     /// Name for people.
     #[arg(long, default_value = "")]
@@ -33,7 +35,7 @@ pub struct Add {
 #[derive(Debug, Args)]
 pub struct List {
     #[command(flatten)]
-    store: StoreArgs,
+    door: DoorArgs,
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -41,27 +43,25 @@ pub struct List {
 
 impl Org {
     /// Runs the command.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self, lang: Lang) -> anyhow::Result<()> {
         match self {
             Self::Add(command) => {
-                let store = command.store.open().await?;
-                let actor = Actor::command_line(command.id);
-                store.create_org(&actor, &command.name, Timestamp::now()).await?;
-                Ok(())
+                let door = command.door.open(lang).await?;
+                let new = OrgRow { id: command.id, name: command.name };
+                door.change(Method::POST, "/organisations", &new).await
             }
-            Self::List(command) => command.run().await,
+            Self::List(command) => command.run(lang).await,
         }
     }
 }
 
 impl List {
-    async fn run(self) -> anyhow::Result<()> {
-        let all = self.store.open().await?.organisations().await?;
+    async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        let all: Vec<OrgRow> = self.door.open(lang).await?.get("/organisations").await?;
         if self.format == Format::Json {
-            return output::json(
-                &all.iter().map(|o| json!({"id": o.id, "name": o.name})).collect::<Vec<_>>(),
-            );
+            return output::json(&all);
         }
-        output::table(&["id", "name"], all.into_iter().map(|o| vec![o.id.to_string(), o.name]).collect())
+        let head = [Text::new("ID", "id"), Text::new("名前", "name")];
+        output::titled(lang, &head, all.into_iter().map(|o| vec![o.id.to_string(), o.name]).collect())
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use serde::Serialize;
-use tenken_shared::text::printable;
+use tenken_shared::text::{Lang, Text, printable};
 
 /// Prints text as it is.
 pub fn text(text: &str) -> anyhow::Result<()> {
@@ -17,6 +17,12 @@ pub fn text(text: &str) -> anyhow::Result<()> {
 /// Prints one JSON document.
 pub fn json<T: Serialize>(value: &T) -> anyhow::Result<()> {
     text(&(serde_json::to_string_pretty(value)? + "\n"))
+}
+
+/// Prints a table under headings in the reader's language; control characters in cells are escaped.
+pub fn titled(lang: Lang, head: &[Text], rows: Vec<Vec<String>>) -> anyhow::Result<()> {
+    let head: Vec<&str> = head.iter().map(|text| text.get(lang)).collect();
+    table(&head, rows)
 }
 
 /// Prints a table; control characters in cells are escaped.

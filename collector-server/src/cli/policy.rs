@@ -2,16 +2,18 @@
 
 use std::path::PathBuf;
 
+use axum::http::Method;
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
 use serde_json::json;
-use tenken_shared::policy::Policy;
+use tenken_shared::policy::PolicyEnvelope;
+use tenken_shared::text::{Lang, Text};
 
-use super::common::{self, OrgArgs};
+use super::common;
+use super::door::DoorArgs;
 use super::{Format, output};
-
-/// Largest policy file, bytes.
-const MAX_BYTES: u64 = 4 * 1024 * 1024;
+use crate::audit::actor_title;
+use crate::policy;
+use crate::store::policy::PolicyVersion;
 
 /// Commands about the policy.
 #[derive(Debug, Subcommand)]
@@ -28,7 +30,7 @@ pub enum PolicyCommand {
 #[derive(Debug, Args)]
 pub struct Show {
     #[command(flatten)]
-    org: OrgArgs,
+    door: DoorArgs,
     /// Version. Default: the one in force.
     #[arg(long)]
     version: Option<u64>,
@@ -41,7 +43,7 @@ pub struct Show {
 #[derive(Debug, Args)]
 pub struct Set {
     #[command(flatten)]
-    org: OrgArgs,
+    door: DoorArgs,
     /// JSON or TOML; members that are absent take their default, unknown ones are an error.
     file: PathBuf,
     /// How to print.
@@ -53,7 +55,7 @@ pub struct Set {
 #[derive(Debug, Args)]
 pub struct History {
     #[command(flatten)]
-    org: OrgArgs,
+    door: DoorArgs,
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -61,90 +63,55 @@ pub struct History {
 
 impl PolicyCommand {
     /// Runs the command.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self, lang: Lang) -> anyhow::Result<()> {
         match self {
-            Self::Show(command) => command.run().await,
-            Self::Set(command) => command.run().await,
-            Self::History(command) => command.run().await,
+            Self::Show(command) => command.run(lang).await,
+            Self::Set(command) => command.run(lang).await,
+            Self::History(command) => command.run(lang).await,
         }
     }
 }
 
 impl Show {
-    async fn run(self) -> anyhow::Result<()> {
-        let (store, org) = self.org.open().await?;
-        let envelope = match self.version {
-            None => store.policy(org.number).await?,
-            Some(version) => store
-                .policy_version(org.number, version)
-                .await?
-                .ok_or_else(|| anyhow::anyhow!("no policy version {version}"))?,
-        };
+    async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        let path =
+            self.version.map_or_else(|| "/policy".into(), |version| format!("/policy?version={version}"));
+        let envelope: PolicyEnvelope = self.door.open(lang).await?.get(&path).await?;
         match self.format {
             Format::Json => output::json(&envelope),
             Format::Table => {
+                let title = Text::new("版", "version").get(lang);
                 let text = toml::to_string_pretty(&envelope.policy)?;
-                output::text(&format!("# version {}\n{text}", envelope.version))
+                output::text(&format!("# {title} {}\n{text}", envelope.version))
             }
         }
     }
 }
 
-/// Reads a policy; a time zone that does not exist is found here and not at the next judgement.
-fn parse(bytes: &[u8]) -> anyhow::Result<Policy> {
-    let text = std::str::from_utf8(bytes)?.trim_start_matches('\u{feff}');
-    let policy: Policy =
-        if text.trim_start().starts_with('{') { serde_json::from_str(text)? } else { toml::from_str(text)? };
-    jiff::tz::TimeZone::get(&policy.time_zone)
-        .map_err(|_| anyhow::anyhow!("time_zone {:?} is not known", policy.time_zone))?;
-    let rule = policy.removable.usb_storage.as_deref();
-    let known = rule.is_none_or(|r| matches!(r, "blocked" | "read_only" | "allow_list"));
-    anyhow::ensure!(known, "removable.usb_storage is blocked, read_only or allow_list");
-    policy.check()?;
-    Ok(policy)
-}
-
 impl Set {
-    async fn run(self) -> anyhow::Result<()> {
-        let policy = parse(&common::read(&self.file, MAX_BYTES)?)?;
-        let (store, _) = self.org.open().await?;
-        let envelope = store.set_policy(&self.org.actor(), &policy, Timestamp::now()).await?;
+    async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        let bytes = common::read(&self.file, policy::MAX_BYTES as u64, lang)?;
+        let door = self.door.open(lang).await?;
+        let envelope: PolicyEnvelope = door.upload(Method::PUT, "/policy", bytes).await?;
         match self.format {
             Format::Json => output::json(&json!({"version": envelope.version})),
-            Format::Table => output::text(&format!("version {}\n", envelope.version)),
+            Format::Table => {
+                output::text(&format!("{} {}\n", Text::new("版", "version").get(lang), envelope.version))
+            }
         }
     }
 }
 
 impl History {
-    async fn run(self) -> anyhow::Result<()> {
-        let (store, org) = self.org.open().await?;
-        let versions = store.policy_history(org.number).await?;
+    async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        let versions: Vec<PolicyVersion> = self.door.open(lang).await?.get("/policy/history").await?;
         if self.format == Format::Json {
             return output::json(&versions);
         }
         let rows = versions
             .iter()
-            .map(|v| vec![v.version.to_string(), v.created_at.to_string(), v.created_by.clone()]);
-        output::table(&["version", "at", "by"], rows.collect())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn policies_are_read_as_json_and_toml_and_mistakes_are_named() {
-        assert_eq!(parse(b"{}").unwrap(), Policy::default());
-        assert_eq!(parse(b"[patch]\ndays = 7\n").unwrap().patch.days, 7);
-        for wrong in [
-            r#"{"time_zone": "Asia/Nowhere"}"#,
-            r#"{"patch": {"dayz": 7}}"#,
-            r#"{"removable": {"usb_storage": "blokced"}}"#,
-            r#"{"backup": {"targets": [{"name": "x", "frequency_h": 0}]}}"#,
-        ] {
-            assert!(parse(wrong.as_bytes()).is_err(), "{wrong}");
-        }
+            .map(|v| vec![v.version.to_string(), v.created_at.to_string(), actor_title(&v.created_by, lang)]);
+        let head = [Text::new("版", "version"), Text::new("日時", "at"), Text::new("だれが", "by")];
+        output::titled(lang, &head, rows.collect())
     }
 }

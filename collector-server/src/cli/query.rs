@@ -1,11 +1,13 @@
 //! `query`: read-only SQL over the published views.
 
+use axum::http::Method;
 use clap::Args;
-use tenken_shared::ids::OrgId;
+use tenken_shared::text::{Lang, Text};
 
-use super::{DEFAULT_ORG, StoreArgs, output};
-use crate::export::Format;
-use crate::store::sandbox::Limits;
+use super::door::DoorArgs;
+use super::output;
+use crate::export::{Format, Table};
+use crate::http::query_api::SqlRequest;
 use crate::store::view;
 
 /// Arguments of `query`.
@@ -13,10 +15,7 @@ use crate::store::view;
 #[command(after_help = views())]
 pub struct Query {
     #[command(flatten)]
-    store: StoreArgs,
-    /// Organisation.
-    #[arg(long, default_value = DEFAULT_ORG)]
-    org: OrgId,
+    door: DoorArgs,
     /// One SELECT, for example "select name, os_name from hosts".
     sql: String,
     /// How to print.
@@ -26,17 +25,19 @@ pub struct Query {
 
 /// The views and what they hold, for the help text.
 fn views() -> String {
-    let lines: Vec<String> = view::ALL.iter().map(|v| format!("  {:<10} {}", v.name, v.about)).collect();
+    let lines: Vec<String> = view::ALL.iter().map(|v| format!("  {:<10} {}", v.name, v.title.en)).collect();
     format!("Published views:\n{}", lines.join("\n"))
 }
 
 impl Query {
     /// Runs the command.
-    pub async fn run(self) -> anyhow::Result<()> {
-        let (store, org) = self.store.open_org(&self.org).await?;
-        let table = store.run_sql(&org.id, &self.sql, Limits::default()).await?;
+    pub async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        let door = self.door.open(lang).await?;
+        let question = SqlRequest { sql: self.sql, format: None };
+        let table: Table = door.send(Method::POST, "/sql", &question).await?;
         if table.truncated {
-            eprintln!("only the first {} rows are shown", table.rows.len());
+            let text = Text::new("先頭の{}行だけを表示します。", "only the first {} rows are shown");
+            eprintln!("{}", text.get(lang).replace("{}", &table.rows.len().to_string()));
         }
         match self.format {
             Format::Json => output::json(&table.to_objects()),

@@ -61,7 +61,8 @@ pub(super) async fn until(config: Config, mut asked: watch::Receiver<bool>) -> a
     let bound = listener.local_addr()?;
     let (source, own_ca) = certificate(&config, bound)?;
     let app = Arc::new(App::new(store, own_ca, now).await?);
-    let tls = Arc::new(Tls::new(source, &app.keys, now)?);
+    let tls = Tls::new(source, &app.keys, now)?;
+    let tls = Arc::clone(app.tls.get_or_init(|| Arc::new(tls)));
     let (stop, stopped) = watch::channel(false);
     let jobs = jobs::start(&app, &tls, &stopped);
     let url = config.public_url(bound);

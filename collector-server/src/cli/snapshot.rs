@@ -1,17 +1,16 @@
 //! `snapshot`: freezes, compares and exports the state of an organisation.
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
+use axum::http::Method;
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
-use serde_json::json;
+use tenken_shared::text::{Lang, Text};
 
-use super::common::{self, OrgArgs};
+use super::common;
+use super::door::{DoorArgs, error, part};
 use super::{Format, output};
-use crate::keys::Keys;
-use crate::snapshot;
-use crate::store::snapshot::{ExportOptions, SnapshotSummary};
+use crate::http::snapshot_api::{NewSchedule, ScheduleRow};
+use crate::store::snapshot::{SnapshotDiff, SnapshotSummary};
 
 /// Commands about snapshots.
 #[derive(Debug, Subcommand)]
@@ -32,7 +31,7 @@ pub enum Snapshot {
 #[derive(Debug, Args)]
 pub struct One {
     #[command(flatten)]
-    org: OrgArgs,
+    door: DoorArgs,
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -42,7 +41,7 @@ pub struct One {
 #[derive(Debug, Args)]
 pub struct Diff {
     #[command(flatten)]
-    org: OrgArgs,
+    door: DoorArgs,
     /// The first, by id or number.
     a: String,
     /// The second, by id or number.
@@ -56,7 +55,7 @@ pub struct Diff {
 #[derive(Debug, Args)]
 pub struct Export {
     #[command(flatten)]
-    org: OrgArgs,
+    door: DoorArgs,
     /// By id or number.
     id: String,
     /// File to write; must not exist.
@@ -74,7 +73,7 @@ pub struct Export {
 #[derive(Debug, Args)]
 pub struct Schedule {
     #[command(flatten)]
-    org: OrgArgs,
+    door: DoorArgs,
     /// Cron expression: minute, hour, day of month, month, day of week.
     #[arg(long, conflicts_with = "off")]
     cron: Option<String>,
@@ -91,89 +90,107 @@ pub struct Schedule {
 
 impl Snapshot {
     /// Runs the command.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self, lang: Lang) -> anyhow::Result<()> {
         match self {
-            Self::Take(command) => command.take().await,
-            Self::List(command) => command.list().await,
-            Self::Diff(command) => command.run().await,
-            Self::Export(command) => command.run().await,
-            Self::Schedule(command) => command.run().await,
+            Self::Take(command) => command.take(lang).await,
+            Self::List(command) => command.list(lang).await,
+            Self::Diff(command) => command.run(lang).await,
+            Self::Export(command) => command.run(lang).await,
+            Self::Schedule(command) => command.run(lang).await,
         }
     }
 }
 
-fn row(s: &SnapshotSummary, zone: &str) -> Vec<String> {
-    let (number, hosts) = (s.number.to_string(), s.hosts.to_string());
-    vec![
-        number,
-        s.id.to_string(),
-        common::local(s.recorded_at, zone),
-        s.reason.clone(),
-        hosts,
-        s.digest.to_string(),
-    ]
+fn row(s: &SnapshotSummary, zone: &str, lang: Lang) -> Vec<String> {
+    let reason = match s.reason.as_str() {
+        "manual" => common::word(lang, "manual", Text::new("手動", "by hand")),
+        "schedule" => common::word(lang, "schedule", Text::new("予定", "schedule")),
+        other => other.to_owned(),
+    };
+    let at = common::local(s.recorded_at, zone);
+    vec![s.number.to_string(), s.id.to_string(), at, reason, s.hosts.to_string(), s.digest.to_string()]
 }
 
-const HEAD: [&str; 6] = ["number", "id", "at", "reason", "hosts", "digest"];
+const HEAD: [Text; 6] = [
+    Text::new("番号", "number"),
+    Text::new("ID", "id"),
+    Text::new("日時", "at"),
+    Text::new("きっかけ", "reason"),
+    Text::new("機器数", "hosts"),
+    Text::new("ダイジェスト", "digest"),
+];
 
 impl One {
-    async fn take(self) -> anyhow::Result<()> {
-        let (store, org) = self.org.open().await?;
-        let now = Timestamp::now();
-        let keys = Keys::open(store.clone(), None, now).await?;
-        let taken = snapshot::take(&store, keys.signing_key(), &self.org.actor(), now).await?;
-        let zone = store.policy(org.number).await?.policy.time_zone;
-        match self.format {
-            Format::Json => output::json(&taken),
-            Format::Table => output::table(&HEAD, vec![row(&taken, &zone)]),
+    async fn take(self, lang: Lang) -> anyhow::Result<()> {
+        let door = self.door.open(lang).await?;
+        let taken: SnapshotSummary = door.send(Method::POST, "/snapshots", &()).await?;
+        if self.format == Format::Json {
+            return output::json(&taken);
         }
+        let zone = common::zone(&door).await?;
+        output::titled(lang, &HEAD, vec![row(&taken, &zone, lang)])
     }
 
-    async fn list(self) -> anyhow::Result<()> {
-        let (store, org) = self.org.open().await?;
-        let all = store.snapshots(org.number).await?;
-        let zone = store.policy(org.number).await?.policy.time_zone;
-        match self.format {
-            Format::Json => output::json(&all),
-            Format::Table => output::table(&HEAD, all.iter().map(|s| row(s, &zone)).collect()),
+    async fn list(self, lang: Lang) -> anyhow::Result<()> {
+        let door = self.door.open(lang).await?;
+        let all: Vec<SnapshotSummary> = door.get("/snapshots").await?;
+        if self.format == Format::Json {
+            return output::json(&all);
         }
+        let zone = common::zone(&door).await?;
+        output::titled(lang, &HEAD, all.iter().map(|s| row(s, &zone, lang)).collect())
     }
 }
 
 impl Diff {
-    async fn run(self) -> anyhow::Result<()> {
-        let (store, org) = self.org.open().await?;
-        let diff = store.snapshot_diff(org.number, &self.a, &self.b).await?;
+    async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        let door = self.door.open(lang).await?;
+        let diff: SnapshotDiff =
+            door.get(&format!("/snapshots/{}/diff/{}", part(&self.a), part(&self.b))).await?;
         if self.format == Format::Json {
             return output::json(&diff);
         }
         let mut rows = Vec::new();
-        let mut add = |kind: &str, what: String, before: &str, after: &str| {
-            rows.push(vec![kind.to_owned(), what, before.to_owned(), after.to_owned()]);
+        let mut add = |kind: Text, what: String, before: &str, after: &str| {
+            rows.push(vec![kind.get(lang).to_owned(), what, before.to_owned(), after.to_owned()]);
         };
-        diff.hosts_added.iter().for_each(|h| add("host", h.clone(), "-", "+"));
-        diff.hosts_removed.iter().for_each(|h| add("host", h.clone(), "+", "-"));
-        diff.criteria.iter().for_each(|c| add("criterion", c.criterion.clone(), &c.before, &c.after));
+        let host = Text::new("機器", "host");
+        diff.hosts_added.iter().for_each(|h| add(host, h.clone(), "-", "+"));
+        diff.hosts_removed.iter().for_each(|h| add(host, h.clone(), "+", "-"));
+        let criterion = Text::new("基準", "criterion");
+        diff.criteria.iter().for_each(|c| add(criterion, c.criterion.clone(), &c.before, &c.after));
         for f in &diff.findings {
             let text = |o: &Option<String>| o.clone().unwrap_or_else(|| "-".into());
-            add("finding", format!("{} {}", f.hostname, f.control), &text(&f.before), &text(&f.after));
+            let what = format!("{} {}", f.hostname, f.control);
+            add(Text::new("判定", "finding"), what, &text(&f.before), &text(&f.after));
         }
-        add("facts", format!("{} hosts changed", diff.hosts_with_changed_facts), "", "");
-        output::table(&["", "what", "before", "after"], rows)
+        let changed = Text::new("{}台で変化", "{} hosts changed").get(lang);
+        let changed = changed.replace("{}", &diff.hosts_with_changed_facts.to_string());
+        add(Text::new("事実", "facts"), changed, "", "");
+        let head = [
+            Text::new("種類", ""),
+            Text::new("対象", "what"),
+            Text::new("前", "before"),
+            Text::new("後", "after"),
+        ];
+        output::titled(lang, &head, rows)
     }
 }
 
 impl Export {
-    async fn run(self) -> anyhow::Result<()> {
-        let (store, org) = self.org.open().await?;
-        let options = ExportOptions { contents: self.contents, without_names: self.without_names };
+    async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        let door = self.door.open(lang).await?;
         let folder = self.output.parent().filter(|p| !p.as_os_str().is_empty());
-        anyhow::ensure!(!self.output.exists(), "{} exists", self.output.display());
+        if self.output.exists() {
+            let text = Text::new("ファイル {} はすでにあります。", "{} exists");
+            return Err(error(lang, text, self.output.display()));
+        }
         // Under its name only when whole.
         let file = tempfile::NamedTempFile::new_in(folder.unwrap_or_else(|| std::path::Path::new(".")))?;
         let mut out = std::io::BufWriter::new(file);
-        snapshot::export(&store, org.number, &self.id, options, &mut out).await?;
-        out.flush()?;
+        let (contents, without) = (self.contents, self.without_names);
+        let path = format!("/snapshots/{}/pack?contents={contents}&without_names={without}", part(&self.id));
+        door.save(&path, &mut out).await?;
         let file = out.into_inner().map_err(|e| anyhow::anyhow!("{}", e.error()))?;
         file.as_file().sync_all()?;
         file.persist_noclobber(&self.output)?;
@@ -182,26 +199,27 @@ impl Export {
 }
 
 impl Schedule {
-    async fn run(self) -> anyhow::Result<()> {
-        let (store, org) = self.org.open().await?;
-        let now = Timestamp::now();
-        let policy_zone = store.policy(org.number).await?.policy.time_zone;
-        let zone = self.time_zone.unwrap_or_else(|| policy_zone.clone());
-        let schedule = match (&self.cron, self.off) {
-            (None, false) => store.snapshot_schedule(org.number).await?,
-            (cron, _) => {
-                let cron = cron.as_deref().map(|c| (c, zone.as_str()));
-                snapshot::schedule(&store, &org, cron, &self.org.actor(), now).await?
+    async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        const PATH: &str = "/snapshot-schedule";
+        let door = self.door.open(lang).await?;
+        let schedule: Option<ScheduleRow> = match (self.cron, self.off) {
+            (None, false) => door.get(PATH).await?,
+            (None, true) => {
+                door.change(Method::DELETE, PATH, &()).await?;
+                None
+            }
+            (Some(cron), _) => {
+                door.send(Method::PUT, PATH, &NewSchedule { cron, time_zone: self.time_zone }).await?
             }
         };
         if self.format == Format::Json {
-            return output::json(
-                &schedule.map(|s| json!({"cron": s.cron, "time_zone": s.time_zone, "next_at": s.next_at})),
-            );
+            return output::json(&schedule);
         }
         let rows = schedule
             .iter()
             .map(|s| vec![s.cron.clone(), s.time_zone.clone(), common::local(s.next_at, &s.time_zone)]);
-        output::table(&["cron", "time zone", "next"], rows.collect())
+        let head =
+            [Text::new("cron式", "cron"), Text::new("タイムゾーン", "time zone"), Text::new("次回", "next")];
+        output::titled(lang, &head, rows.collect())
     }
 }

@@ -1,13 +1,14 @@
 //! `token`: enrolment tokens.
 
+use axum::http::Method;
 use clap::{Args, Subcommand};
-use jiff::{SignedDuration, Timestamp};
-use tenken_shared::ids::OrgId;
+use jiff::Timestamp;
+use tenken_shared::text::{Lang, Text};
 
-use super::{DEFAULT_ORG, Format, StoreArgs, output};
-use crate::enrol::{TokenSpec, URL_SETTING, create_token};
-use crate::keys::Keys;
-use crate::user::Actor;
+use super::door::{DoorArgs, part};
+use super::{Format, output};
+use crate::http::admin::{MadeEnrolToken, NewEnrolToken};
+use crate::store::token::Token as Kept;
 
 /// Commands about tokens.
 #[derive(Debug, Subcommand)]
@@ -24,10 +25,7 @@ pub enum Token {
 #[derive(Debug, Args)]
 pub struct Create {
     #[command(flatten)]
-    store: StoreArgs,
-    /// Organisation.
-    #[arg(long, default_value = DEFAULT_ORG)]
-    org: OrgId,
+    door: DoorArgs,
     /// Days until it ends.
     #[arg(long, default_value_t = 7)]
     days: u32,
@@ -58,10 +56,7 @@ pub struct Create {
 #[derive(Debug, Args)]
 pub struct List {
     #[command(flatten)]
-    store: StoreArgs,
-    /// Organisation.
-    #[arg(long, default_value = DEFAULT_ORG)]
-    org: OrgId,
+    door: DoorArgs,
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -71,81 +66,76 @@ pub struct List {
 #[derive(Debug, Args)]
 pub struct Revoke {
     #[command(flatten)]
-    store: StoreArgs,
-    /// Organisation.
-    #[arg(long, default_value = DEFAULT_ORG)]
-    org: OrgId,
+    door: DoorArgs,
     /// Id of the token.
     id: String,
 }
 
 impl Token {
     /// Runs the command.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self, lang: Lang) -> anyhow::Result<()> {
         match self {
-            Self::Create(command) => command.run().await,
-            Self::List(command) => command.run().await,
+            Self::Create(command) => command.run(lang).await,
+            Self::List(command) => command.run(lang).await,
             Self::Revoke(command) => {
-                let (store, org) = command.store.open_org(&command.org).await?;
-                let actor = Actor::command_line(org.id);
-                Ok(store.revoke_token(&actor, &command.id, Timestamp::now()).await?)
+                let door = command.door.open(lang).await?;
+                door.change(Method::DELETE, &format!("/tokens/{}", part(&command.id)), &()).await
             }
         }
     }
 }
 
 impl Create {
-    async fn run(self) -> anyhow::Result<()> {
-        let now = Timestamp::now();
-        let (store, org) = self.store.open_org(&self.org).await?;
-        let config = self.store.config()?;
-        let own_ca = match (&config.tls_certificate, &config.tls_key) {
-            (Some(chain), Some(key)) => Some(crate::tls::from_files(chain, key)?.1),
-            _ => None,
-        };
-        let keys = Keys::open(store.clone(), own_ca, now).await?;
+    async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        let door = self.door.open(lang).await?;
         let mut urls = self.url;
         if urls.is_empty() {
-            urls.extend(config.public_url.or(store.setting(URL_SETTING).await?));
+            urls.extend(door.public_url.clone());
         }
-        anyhow::ensure!(!urls.is_empty(), "name the collector's address with --url");
-        let spec = TokenSpec {
+        let new = NewEnrolToken {
             label: self.label,
+            uses: self.uses,
+            hours: self.days.saturating_mul(24),
             group: self.group,
             ephemeral: self.ephemeral,
             address_range: self.range,
-            valid_for: SignedDuration::from_hours(24 * i64::from(self.days)),
-            max_uses: i64::from(self.uses),
             urls,
         };
-        let (token, text) = create_token(&store, &keys, &Actor::command_line(org.id), spec, now).await?;
+        let made: MadeEnrolToken = door.send(Method::POST, "/tokens", &new).await?;
         match self.format {
-            Format::Json => output::json(&serde_json::json!({
-                "id": token.id, "token": text, "expires_at": token.expires_at, "max_uses": token.max_uses,
-            })),
-            Format::Table => output::text(&format!("{text}\n")),
+            Format::Json => output::json(&made),
+            Format::Table => output::text(&format!("{}\n", made.token.expose())),
         }
     }
 }
 
 impl List {
-    async fn run(self) -> anyhow::Result<()> {
-        let (store, org) = self.store.open_org(&self.org).await?;
-        let tokens = store.tokens(org.number).await?;
+    async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        let tokens: Vec<Kept> = self.door.open(lang).await?.get("/tokens").await?;
         if self.format == Format::Json {
             return output::json(&tokens);
         }
         let now = Timestamp::now();
         let rows = tokens.iter().map(|t| {
+            let state =
+                if t.is_open(now) { Text::new("使用可", "open") } else { Text::new("終了", "closed") };
             vec![
                 t.id.clone(),
                 t.label.clone(),
                 t.group.clone().unwrap_or_default(),
                 format!("{}/{}", t.uses, t.max_uses),
                 t.expires_at.strftime("%F %R UTC").to_string(),
-                if t.is_open(now) { "open" } else { "closed" }.to_owned(),
+                state.get(lang).to_owned(),
             ]
         });
-        output::table(&["id", "label", "group", "uses", "expires", "state"], rows.collect())
+        let head = [
+            Text::new("ID", "id"),
+            Text::new("用途", "label"),
+            Text::new("グループ", "group"),
+            Text::new("使用回数", "uses"),
+            Text::new("期限", "expires"),
+            Text::new("状態", "state"),
+        ];
+        output::titled(lang, &head, rows.collect())
     }
 }

@@ -3,14 +3,15 @@
 use std::io::{BufRead as _, Read as _};
 
 use anyhow::Context as _;
+use axum::http::Method;
 use clap::{Args, Subcommand};
-use tenken_shared::ids::OrgId;
 use tenken_shared::redact::Secret;
+use tenken_shared::text::{Lang, Text, printable};
 
-use super::{DEFAULT_ORG, Format, StoreArgs, output};
-use crate::http::admin;
-use crate::store::Store;
-use crate::user::{Actor, Role, is_user_name};
+use super::door::{Door, DoorArgs, part};
+use super::{Format, common, output};
+use crate::http::people_api::{Link, LogIn, NewPassword, NewRole, NewUser};
+use crate::user::{Role, UserRow};
 
 /// Commands about users.
 #[derive(Debug, Subcommand)]
@@ -57,10 +58,7 @@ pub struct SetRole {
 #[derive(Debug, Args)]
 pub struct List {
     #[command(flatten)]
-    store: StoreArgs,
-    /// Organisation.
-    #[arg(long, default_value = DEFAULT_ORG)]
-    org: OrgId,
+    door: DoorArgs,
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -70,88 +68,90 @@ pub struct List {
 #[derive(Debug, Args)]
 pub struct Named {
     #[command(flatten)]
-    store: StoreArgs,
-    /// Organisation.
-    #[arg(long, default_value = DEFAULT_ORG)]
-    org: OrgId,
+    door: DoorArgs,
     /// Log-in name.
     name: String,
 }
 
 impl Named {
-    async fn open(&self) -> anyhow::Result<(Store, Actor)> {
-        let (store, org) = self.store.open_org(&self.org).await?;
-        Ok((store, Actor::command_line(org.id)))
+    /// Address of the user, or of something of it.
+    fn path(&self, rest: &str) -> String {
+        format!("/users/{}{rest}", part(&self.name))
     }
 }
 
 impl User {
     /// Runs the command.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self, lang: Lang) -> anyhow::Result<()> {
         match self {
-            Self::Add(command) => command.run().await,
-            Self::List(command) => command.run().await,
-            Self::Passwd(named) => passwd(&named).await,
-            Self::Role(command) => {
-                let (store, actor) = command.named.open().await?;
-                Ok(store.set_role(&actor, &command.named.name, command.role).await?)
+            Self::Add(Add { named, role }) => {
+                let door = named.door.open(lang).await?;
+                let new = NewUser { name: named.name.clone(), role };
+                door.change(Method::POST, "/users", &new).await?;
+                link(&door, &named).await
+            }
+            Self::List(command) => command.run(lang).await,
+            Self::Passwd(named) => passwd(&named, lang).await,
+            Self::Role(SetRole { named, role }) => {
+                let door = named.door.open(lang).await?;
+                door.change(Method::PUT, &named.path("/role"), &NewRole { role }).await
             }
             Self::Remove(named) => {
-                let (store, actor) = named.open().await?;
-                Ok(store.remove_user(&actor, &named.name).await?)
+                named.door.open(lang).await?.change(Method::DELETE, &named.path(""), &()).await
             }
-            Self::Disable(named) => disable(&named, true).await,
-            Self::Enable(named) => disable(&named, false).await,
-            Self::Link(named) => link(&named).await,
+            Self::Disable(named) => log_in(&named, true, lang).await,
+            Self::Enable(named) => log_in(&named, false, lang).await,
+            Self::Link(named) => link(&named.door.open(lang).await?, &named).await,
         }
     }
 }
 
-impl Add {
-    async fn run(self) -> anyhow::Result<()> {
-        anyhow::ensure!(is_user_name(&self.named.name), "a user name has 1 to 64 of A-Z a-z 0-9 . _ - @");
-        let (store, actor) = self.named.open().await?;
-        store.add_user(&actor, &self.named.name, self.role).await?;
-        link(&self.named).await
-    }
-}
-
 impl List {
-    async fn run(self) -> anyhow::Result<()> {
-        let (store, org) = self.store.open_org(&self.org).await?;
-        let users = store.users(&org.id).await?;
+    async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        let users: Vec<UserRow> = self.door.open(lang).await?.get("/users").await?;
         if self.format == Format::Json {
             return output::json(&users);
         }
         let rows = users.iter().map(|u| {
             let state = match (u.disabled, u.has_password) {
-                (true, _) => "disabled",
-                (false, true) => "active",
-                (false, false) => "no password yet",
+                (true, _) => Text::new("停止中", "disabled"),
+                (false, true) => Text::new("有効", "active"),
+                (false, false) => Text::new("パスワード未設定", "no password yet"),
             };
             let last = u.last_login_at.map_or_else(String::new, |at| at.to_string());
-            vec![u.name.clone(), u.role.as_str().to_owned(), state.to_owned(), last]
+            let role = common::word(lang, u.role.as_str(), u.role.title());
+            vec![u.name.clone(), role, state.get(lang).to_owned(), last]
         });
-        output::table(&["name", "role", "state", "last log-in"], rows.collect())
+        let head = [
+            Text::new("ユーザー名", "name"),
+            Text::new("権限", "role"),
+            Text::new("状態", "state"),
+            Text::new("最終ログイン", "last log-in"),
+        ];
+        output::titled(lang, &head, rows.collect())
     }
 }
 
-async fn link(named: &Named) -> anyhow::Result<()> {
-    let (store, actor) = named.open().await?;
-    let path = admin::link(&store, &actor, &named.name).await?;
-    output::text(&format!("{path}\n"))
+async fn link(door: &Door, named: &Named) -> anyhow::Result<()> {
+    let made: Link = door.send(Method::POST, &named.path("/link"), &()).await?;
+    output::text(&format!("{}\n", made.path.expose()))
 }
 
-async fn disable(named: &Named, off: bool) -> anyhow::Result<()> {
-    let (store, actor) = named.open().await?;
-    Ok(store.disable_user(&actor, &named.name, off).await?)
+async fn log_in(named: &Named, disabled: bool, lang: Lang) -> anyhow::Result<()> {
+    let door = named.door.open(lang).await?;
+    door.change(Method::PUT, &named.path("/log-in"), &LogIn { disabled }).await
 }
 
-async fn passwd(named: &Named) -> anyhow::Result<()> {
-    let (store, actor) = named.open().await?;
-    eprintln!("new password for {} (one line on standard input):", named.name);
+async fn passwd(named: &Named, lang: Lang) -> anyhow::Result<()> {
+    let door = named.door.open(lang).await?;
+    let ask = Text::new(
+        "{} の新しいパスワード(標準入力の1行):",
+        "new password for {} (one line on standard input):",
+    );
+    eprintln!("{}", ask.get(lang).replace("{}", &printable(&named.name)));
     let mut line = String::new();
-    std::io::stdin().lock().take(4096).read_line(&mut line).context("no password could be read")?;
+    let failed = Text::new("パスワードを読めませんでした", "no password could be read");
+    std::io::stdin().lock().take(4096).read_line(&mut line).context(failed.get(lang))?;
     let password = Secret::new(line.trim_end_matches(['\r', '\n']).to_owned());
-    Ok(admin::set_password(&store, &actor, &named.name, password).await?)
+    door.change(Method::PUT, &named.path("/password"), &NewPassword { password }).await
 }

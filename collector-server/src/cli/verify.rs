@@ -8,7 +8,7 @@ use serde_json::json;
 use tenken_shared::snapshot::{Check, CheckState, MAX_PACK_BYTES, Pack, Report, verify};
 use tenken_shared::text::{Lang, Text};
 
-use super::common::{self, LangArgs};
+use super::common;
 use super::{Format, output};
 
 /// Arguments of `verify`. Ends with 0 when everything the pack carries holds, 1 when something does not,
@@ -20,8 +20,6 @@ pub struct Verify {
     /// Key id the collector's company states; without it, compare the one printed.
     #[arg(long)]
     key: Option<String>,
-    #[command(flatten)]
-    lang: LangArgs,
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
     format: Format,
@@ -29,14 +27,15 @@ pub struct Verify {
 
 impl Verify {
     /// Runs the command.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
-        let bytes = common::read(&self.pack, MAX_PACK_BYTES)?;
-        let pack: Pack = serde_json::from_slice(&bytes)
-            .map_err(|e| anyhow::anyhow!("{}: not a pack: {e}", self.pack.display()))?;
+    pub fn run(self, lang: Lang) -> anyhow::Result<ExitCode> {
+        let bytes = common::read(&self.pack, MAX_PACK_BYTES, lang)?;
+        let pack: Pack = serde_json::from_slice(&bytes).map_err(|e| {
+            let text = Text::new("{} は証跡ファイルではありません", "{} is not a pack");
+            anyhow::Error::new(e).context(super::door::error(lang, text, self.pack.display()))
+        })?;
         let report = verify(&pack);
         let other_key = self.key.is_some() && self.key != report.key_id;
         let verified = report.is_verified() && !other_key;
-        let lang = self.lang.get();
         match self.format {
             Format::Json => output::json(&json!({
                 "verified": verified, "expected_key": !other_key, "key_id": report.key_id,

@@ -7,25 +7,29 @@ use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
-use axum::routing::{delete, get, post};
+use axum::routing::get;
 use axum::{Json, Router};
 use jiff::{SignedDuration, Timestamp};
+use tenken_shared::catalog::MAX_CATALOG_BYTES;
 use tenken_shared::ids::OrgId;
 use tenken_shared::redact::Secret;
-use tenken_shared::text::Lang;
 use utoipa::OpenApi;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
+use utoipa_axum::routes;
 
 use super::auth::{AdminState, Caller, new_api_token};
 use super::error::{ApiError, Code};
-use super::query_api as api;
+use super::{people_api, policy_api, query_api as api, snapshot_api};
 use crate::answer::AnswerError;
 use crate::enrol::{TokenError, TokenSpec, URL_SETTING, create_token};
-use crate::snapshot::SnapshotError;
 use crate::store::Store;
 use crate::store::token::Token;
 use crate::store::user::NewApiToken;
 use crate::user::{self, Actor, LINK_MAX, Role};
+use crate::{ledger, policy};
 
+/// Address of the JSON API.
+pub const API: &str = "/api/v1";
 /// Largest request of the admin side, bytes.
 const MAX_BODY: usize = 256 * 1024;
 /// What pages may load: this program's own style and pictures, nothing else.
@@ -36,90 +40,80 @@ pub const FIRST_USER: &str = "admin";
 
 /// Console and JSON API.
 pub fn router(state: AdminState) -> Router {
+    let (api, document) = api_routes().split_for_parts();
+    let document = Json(document);
     crate::ui::routes()
-        .nest("/api/v1", api_routes())
+        .merge(api.method_not_allowed_fallback(|| async { ApiError::new(Code::MethodNotAllowed) }))
+        .route(&format!("{API}/openapi.json"), get(|| async { document }))
+        .nest(API, Router::new().fallback(|| async { ApiError::new(Code::NotFound) }))
         .fallback(crate::ui::not_found)
         .layer(from_fn(secure))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(state)
 }
 
-fn api_routes() -> Router<AdminState> {
-    Router::new()
-        .route("/openapi.json", get(|| async { Json(openapi()) }))
-        .route("/me", get(api::me))
-        .route("/hosts", get(api::hosts))
-        .route("/hosts/{host}", get(api::host))
-        .route("/hosts/{host}/facts/{kind}", get(api::fact))
-        .route("/hosts/{host}/{verb}", post(api::change_host))
-        .route("/coverage", get(api::coverage))
-        .route("/criteria", get(api::criteria))
-        .route("/controls", get(api::controls))
-        .route("/findings", get(api::findings))
-        .route("/software", get(api::software))
-        .route("/software/hosts", get(api::software_hosts))
-        .route("/snapshots", get(api::snapshots))
-        .route("/views", get(api::views))
-        .route("/views/{view}", get(api::view_rows))
-        .route("/sql", post(api::sql))
-        .route("/tokens", get(api::tokens).post(api::create_token))
-        .route("/tokens/{id}", delete(api::revoke_token))
-        .route("/exceptions", get(api::exceptions).post(api::add_exception))
-        .route("/exceptions/{id}", delete(api::end_exception))
-        .route("/attestations", get(api::attestations).post(api::add_attestation))
-        .route("/attestations/{id}", delete(api::end_attestation))
-        .route("/users", get(api::users))
-        .route("/api-tokens", get(api::api_tokens).post(api::create_api_token))
-        .route("/api-tokens/{id}", delete(api::revoke_api_token))
-        .route("/audit", get(api::audit))
-        .fallback(|| async { ApiError::new(Code::NotFound) })
-        .method_not_allowed_fallback(|| async { ApiError::new(Code::MethodNotAllowed) })
+/// The one list of what the JSON API answers: its router and its document come from the same lines.
+fn api_routes() -> OpenApiRouter<AdminState> {
+    let large = |bytes: usize| DefaultBodyLimit::max(bytes);
+    OpenApiRouter::with_openapi(Api::openapi()).nest(
+        API,
+        OpenApiRouter::new()
+            .routes(routes!(api::me))
+            .routes(routes!(api::hosts))
+            .routes(routes!(api::host))
+            .routes(routes!(api::facts))
+            .routes(routes!(api::fact))
+            .routes(routes!(api::events))
+            .routes(routes!(api::host_criteria))
+            .routes(routes!(api::change_host))
+            .routes(routes!(api::coverage))
+            .routes(routes!(api::criteria))
+            .routes(routes!(api::controls))
+            .routes(routes!(api::findings))
+            .routes(routes!(api::software))
+            .routes(routes!(api::software_hosts))
+            .routes(routes!(api::views))
+            .routes(routes!(api::view_rows))
+            .routes(routes!(api::sql))
+            .routes(routes!(api::tokens, api::create_token))
+            .routes(routes!(api::revoke_token))
+            .routes(routes!(api::exceptions, api::add_exception))
+            .routes(routes!(api::end_exception))
+            .routes(routes!(api::attestations, api::add_attestation))
+            .routes(routes!(api::end_attestation))
+            .routes(routes!(api::audit))
+            .routes(routes!(snapshot_api::snapshots, snapshot_api::take))
+            .routes(routes!(snapshot_api::diff))
+            .routes(routes!(snapshot_api::pack))
+            .routes(routes!(snapshot_api::schedule, snapshot_api::set_schedule, snapshot_api::end_schedule))
+            .routes(routes!(policy_api::policy_history))
+            .routes(routes!(policy_api::policy, policy_api::set_policy).layer(large(policy::MAX_BYTES)))
+            .routes(routes!(policy_api::catalogs, policy_api::import_catalog).layer(large(MAX_CATALOG_BYTES)))
+            .routes(routes!(policy_api::catalog))
+            .routes(routes!(policy_api::import_ledger).layer(large(ledger::MAX_BYTES)))
+            .routes(routes!(people_api::users, people_api::add_user))
+            .routes(routes!(people_api::remove_user))
+            .routes(routes!(people_api::set_role))
+            .routes(routes!(people_api::set_log_in))
+            .routes(routes!(people_api::make_link))
+            .routes(routes!(people_api::set_password))
+            .routes(routes!(people_api::api_tokens, people_api::create_api_token))
+            .routes(routes!(people_api::revoke_api_token))
+            .routes(routes!(people_api::organisations, people_api::add_organisation)),
+    )
 }
 
 #[derive(OpenApi)]
-#[openapi(
-    info(
-        title = "Tenken collector",
-        description = "Everything the collector answers. Send `authorization: Bearer tka_...`; everything is limited to the token's organisation. Errors are `{code, message, message_ja}` with stable codes."
-    ),
-    paths(
-        api::me,
-        api::hosts,
-        api::host,
-        api::fact,
-        api::change_host,
-        api::coverage,
-        api::criteria,
-        api::controls,
-        api::findings,
-        api::software,
-        api::software_hosts,
-        api::snapshots,
-        api::views,
-        api::view_rows,
-        api::sql,
-        api::tokens,
-        api::create_token,
-        api::revoke_token,
-        api::exceptions,
-        api::add_exception,
-        api::end_exception,
-        api::attestations,
-        api::add_attestation,
-        api::end_attestation,
-        api::users,
-        api::api_tokens,
-        api::create_api_token,
-        api::revoke_api_token,
-        api::audit
-    )
-)]
+#[openapi(info(
+    title = "Tenken collector",
+    description = "Everything the collector answers. Send `authorization: Bearer tka_...`; everything is limited to the token's organisation. Errors are `{code, message, message_ja}` with stable codes."
+))]
 struct Api;
 
 /// The OpenAPI document.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    Api::openapi()
+    api_routes().into_openapi()
 }
 
 /// Puts the security headers on every answer.
@@ -145,7 +139,7 @@ async fn secure(request: Request, next: Next) -> Response {
 }
 
 /// An enrolment token to be made.
-#[derive(Debug, Clone, serde::Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct NewEnrolToken {
     /// What it is for.
     #[serde(default)]
@@ -169,13 +163,18 @@ pub struct NewEnrolToken {
 }
 
 /// An enrolment token just made. Its text is shown this once.
-#[derive(Debug, serde::Serialize, utoipa::ToSchema)]
+#[derive(Debug, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct MadeEnrolToken {
     /// Id, for revoking.
     pub id: String,
     /// What an agent enrols with.
     #[schema(value_type = String)]
     pub token: Secret<String>,
+    /// When it ends.
+    #[schema(value_type = String, format = DateTime)]
+    pub expires_at: Timestamp,
+    /// How often it may be used.
+    pub max_uses: i64,
 }
 
 /// Enrolment tokens of the caller's organisation.
@@ -209,7 +208,12 @@ pub async fn make_enrol_token(
     };
     let (token, text) =
         create_token(&state.store, &state.keys, &caller.actor, spec, Timestamp::now()).await?;
-    Ok(MadeEnrolToken { id: token.id, token: Secret::new(text) })
+    Ok(MadeEnrolToken {
+        id: token.id,
+        token: Secret::new(text),
+        expires_at: token.expires_at,
+        max_uses: token.max_uses,
+    })
 }
 
 /// Takes an enrolment token back; hosts already enrolled stay.
@@ -233,16 +237,7 @@ impl From<AnswerError> for ApiError {
         match error {
             AnswerError::Store(error) => error.into(),
             AnswerError::Random(error) => Self::with(Code::Internal, error),
-            AnswerError::Invalid(slip) => Self::with(Code::BadRequest, slip.sentence(Lang::En)),
-        }
-    }
-}
-
-impl From<SnapshotError> for ApiError {
-    fn from(error: SnapshotError) -> Self {
-        match error {
-            SnapshotError::Store(error) => error.into(),
-            other => Self::internal(&other),
+            AnswerError::Invalid(slip) => Self::told(Code::BadRequest, |lang| slip.sentence(lang)),
         }
     }
 }
@@ -328,8 +323,9 @@ pub async fn make_api_token(
     name: &str,
     role: Role,
     expires_at: Option<Timestamp>,
+    everywhere: bool,
 ) -> Result<(String, Secret<String>), ApiError> {
-    if !actor.may(role) {
+    if !actor.may(role) || (everywhere && !actor.everywhere) {
         return Err(ApiError::new(Code::Forbidden));
     }
     if name.trim().is_empty() || name.chars().count() > 200 {
@@ -343,6 +339,7 @@ pub async fn make_api_token(
         role,
         secret_hash: user::secret_hash(token.expose()),
         expires_at,
+        everywhere,
     };
     store.add_api_token(actor, row).await?;
     Ok((id, token))

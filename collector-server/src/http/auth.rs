@@ -21,6 +21,7 @@ use super::error::{ApiError, Code};
 use crate::keys::Keys;
 use crate::rate::RateLimit;
 use crate::standing::Standings;
+use crate::store::user::Held;
 use crate::store::{Store, StoreError};
 use crate::user::{self, API_TOKEN_PREFIX, Actor, Role};
 
@@ -193,6 +194,12 @@ impl Caller {
         if self.actor.may(role) { Ok(()) } else { Err(ApiError::new(Code::Forbidden)) }
     }
 
+    /// Refuses whoever may change one organisation only.
+    pub fn need_everywhere(&self) -> Result<(), ApiError> {
+        self.need(Role::Admin)?;
+        if self.actor.everywhere { Ok(()) } else { Err(ApiError::new(Code::Forbidden)) }
+    }
+
     /// Refuses a wrong or missing proof, where the caller came by a cookie.
     pub fn check_csrf(&self, proof: Option<&str>) -> Result<(), ApiError> {
         match (&self.csrf, proof) {
@@ -205,6 +212,10 @@ impl Caller {
     /// Who a request comes from. Says nothing of whether it may change anything.
     pub(crate) async fn of(parts: &Parts, state: &AdminState) -> Result<Self, ApiError> {
         let now = Timestamp::now();
+        if let Some(CommandLine(org)) = parts.extensions.get() {
+            let held = Held { actor: Actor::command_line(org.clone()), user: None, orgs: 1 };
+            return Self::with(state, held, None).await;
+        }
         if let Some(token) = bearer(&parts.headers) {
             let held = state.store.api_token(&user::secret_hash(token), now).await?;
             let held = held.ok_or_else(|| ApiError::new(Code::Unauthenticated))?;
@@ -217,11 +228,7 @@ impl Caller {
         Self::with(state, held, Some(&secret)).await
     }
 
-    async fn with(
-        state: &AdminState,
-        held: crate::store::user::Held,
-        secret: Option<&str>,
-    ) -> Result<Self, ApiError> {
+    async fn with(state: &AdminState, held: Held, secret: Option<&str>) -> Result<Self, ApiError> {
         let org =
             state.store.org(&held.actor.org).await?.ok_or_else(|| ApiError::new(Code::Unauthenticated))?;
         Ok(Self {
@@ -235,6 +242,11 @@ impl Caller {
         })
     }
 }
+
+/// Put on a request within this process by whoever runs commands on the collector's data, for an
+/// organisation. Nothing that comes over a connection can carry it.
+#[derive(Debug, Clone)]
+pub struct CommandLine(pub OrgId);
 
 impl FromRequestParts<AdminState> for Caller {
     type Rejection = ApiError;

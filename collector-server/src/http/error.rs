@@ -124,6 +124,8 @@ pub struct ApiError {
     pub code: Code,
     /// Something the caller wrote or named, made printable (never an internal cause).
     pub detail: Option<String>,
+    /// The detail in Japanese, where it is a sentence.
+    pub detail_ja: Option<String>,
     /// Seconds after which trying again makes sense.
     pub retry_after_s: Option<u64>,
 }
@@ -131,18 +133,27 @@ pub struct ApiError {
 /// Longest detail that is shown.
 const MAX_DETAIL_CHARS: usize = 300;
 
+fn short(detail: &str) -> String {
+    printable(&detail.chars().take(MAX_DETAIL_CHARS).collect::<String>())
+}
+
 impl ApiError {
     /// A bare code.
     #[must_use]
     pub fn new(code: Code) -> Self {
-        Self { code, detail: None, retry_after_s: None }
+        Self { code, detail: None, detail_ja: None, retry_after_s: None }
     }
 
     /// A code and what it is about.
     #[must_use]
     pub fn with(code: Code, detail: impl std::fmt::Display) -> Self {
-        let detail: String = detail.to_string().chars().take(MAX_DETAIL_CHARS).collect();
-        Self { code, detail: Some(printable(&detail)), retry_after_s: None }
+        Self { detail: Some(short(&detail.to_string())), ..Self::new(code) }
+    }
+
+    /// A code and a sentence about it in the reader's language.
+    #[must_use]
+    pub fn told(code: Code, sentence: impl Fn(Lang) -> String) -> Self {
+        Self { detail_ja: Some(short(&sentence(Lang::Ja))), ..Self::with(code, sentence(Lang::En)) }
     }
 
     /// Something of ours went wrong: the cause chain goes to the log, the caller learns `internal`.
@@ -177,7 +188,11 @@ impl ApiError {
     /// The sentence in one language, with the detail.
     #[must_use]
     pub fn sentence(&self, lang: Lang) -> String {
-        match &self.detail {
+        let detail = match lang {
+            Lang::Ja => self.detail_ja.as_ref().or(self.detail.as_ref()),
+            Lang::En => self.detail.as_ref(),
+        };
+        match detail {
             None => self.code.text().get(lang).to_owned(),
             Some(detail) => format!("{} ({detail})", self.code.text().get(lang)),
         }

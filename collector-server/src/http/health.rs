@@ -1,13 +1,16 @@
 //! Health and metrics for operators and their tools. No credential, no detail about hosts.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use jiff::Timestamp;
+
+use super::metrics::Exposition;
 use crate::app::App;
+use crate::store::host::Totals;
 
 /// The process answers.
 pub async fn live() -> &'static str {
@@ -27,28 +30,65 @@ pub async fn ready(State(app): State<Arc<App>>) -> Response {
 
 /// Prometheus text.
 pub async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let mut text = String::from(
-        "# HELP tenken_reports_total Reports answered, by code of the signed reply.\n\
-         # TYPE tenken_reports_total counter\n",
+    let (mut out, now) = (Exposition::default(), app.now());
+    out.family("tenken_build_info", "gauge", "Version of this program; always 1.");
+    out.sample("", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    out.gauge(
+        "process_start_time_seconds",
+        "Start of the process, seconds since 1970.",
+        app.started_at.as_second(),
     );
+    let up = now.duration_since(app.started_at).as_secs();
+    out.gauge("tenken_uptime_seconds", "Time since the start.", up);
+    out.family("tenken_reports_total", "counter", "Reports answered, by code of the signed reply.");
     for (code, count) in app.ingest.counts.all() {
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "tenken_reports_total{{code=\"{code}\"}} {count}");
+        out.sample("", &[("code", code)], count);
     }
-    text.push_str(
-        "# HELP tenken_hosts Hosts by state.\n# TYPE tenken_hosts gauge\n\
-         # HELP tenken_hosts_due Hosts waiting to be judged.\n# TYPE tenken_hosts_due gauge\n",
-    );
-    match app.store.totals(app.now()).await {
-        Ok(totals) => {
-            for (state, count) in totals.hosts {
-                let _ = writeln!(text, "tenken_hosts{{state=\"{state}\"}} {count}");
-            }
-            let _ = writeln!(text, "tenken_hosts_due {}", totals.due);
-        }
+    app.latencies.write(&mut out);
+    match app.store.totals(now).await {
+        Ok(totals) => stored(&mut out, &totals, now),
         Err(error) => tracing::warn!(error = %error, "no totals for the metrics"),
     }
-    let up = app.now().duration_since(app.started_at).as_secs();
-    let _ = writeln!(text, "# TYPE tenken_uptime_seconds gauge\ntenken_uptime_seconds {up}");
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+    out.family(
+        "tenken_certificate_expiry_timestamp_seconds",
+        "gauge",
+        "End of validity of a certificate, seconds since 1970.",
+    );
+    let server = app.tls.get().and_then(|tls| tls.expires_at());
+    for (name, end) in
+        [("server", server), ("authority", crate::tls::pem_expires_at(app.keys.ca().certificate.as_deref()))]
+    {
+        if let Some(end) = end {
+            out.sample("", &[("certificate", name)], end);
+        }
+    }
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], out.into_text()).into_response()
+}
+
+fn stored(out: &mut Exposition, totals: &Totals, now: Timestamp) {
+    let age = |at: Timestamp| now.duration_since(at).as_secs().max(0);
+    out.family("tenken_hosts", "gauge", "Hosts by state.");
+    for (state, count) in &totals.hosts {
+        out.sample("", &[("state", state)], count);
+    }
+    out.gauge("tenken_hosts_due", "Hosts waiting to be judged.", totals.due);
+    let waiting = totals.due_since.map_or(0, age);
+    out.gauge("tenken_hosts_due_oldest_seconds", "How long the host that is due first has waited.", waiting);
+    if let Some(at) = totals.snapshot_at {
+        out.gauge(
+            "tenken_snapshot_age_seconds",
+            "Age of the newest snapshot; of several organisations, of the one where it is oldest.",
+            age(at),
+        );
+    }
+    out.gauge(
+        "tenken_snapshot_schedules_overdue",
+        "Schedules of snapshots that were due more than ten minutes ago.",
+        totals.schedules_overdue,
+    );
+    out.gauge(
+        "tenken_store_bytes",
+        "Size of the store: database file and log, or PostgreSQL database.",
+        totals.bytes,
+    );
 }

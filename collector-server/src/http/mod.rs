@@ -2,16 +2,25 @@
 
 pub mod admin;
 pub mod agent_api;
+#[cfg(test)]
+mod api_tests;
 pub mod auth;
+#[cfg(test)]
+mod console_tests;
 pub mod error;
 pub mod health;
-mod query_api;
+pub mod metrics;
+pub mod people_api;
+pub mod policy_api;
+pub mod query_api;
+pub mod snapshot_api;
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tenken_shared::api::route;
 
@@ -19,6 +28,7 @@ use crate::app::App;
 
 /// Every route: agents and health here, console and JSON API in [`admin::router`].
 pub fn router(app: Arc<App>) -> Router {
+    let measure = from_fn_with_state(Arc::clone(&app.latencies), metrics::measure);
     let admin = admin::router(auth::AdminState::new(app.store.clone(), Arc::clone(&app.keys)));
     Router::new()
         .route(route::REPORT, post(agent_api::report))
@@ -31,4 +41,5 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(health::metrics))
         .with_state(app)
         .merge(admin)
+        .layer(measure)
 }

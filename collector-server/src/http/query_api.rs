@@ -4,25 +4,25 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tenken_shared::api::ErrorBody;
 use tenken_shared::criterion::{Attestation, Exception};
 use tenken_shared::ids::HostId;
-use tenken_shared::redact::Secret;
 
 use super::admin;
 use super::auth::{AdminState, Caller};
 use super::error::{ApiError, Code};
-use crate::answer::{self, NewAttestation, NewException};
+use crate::answer::{self, AnswerError, NewAttestation, NewException};
 use crate::export::{Format, Table};
 use crate::query::{
-    ControlCounts, CoverageCounts, HOST_COLUMNS, HostFilter, HostFinding, HostRow, MAX_EXPORT, MAX_PAGE,
-    Page, SnapshotRow, TitleHost, TitlePage,
+    BadCursor, ControlCounts, CoverageCounts, FINDING_COLUMNS, FindingFilter, HOST_COLUMNS, HostFilter,
+    HostFinding, HostRow, List, MAX_EXPORT, Page, TITLE_COLUMNS, TITLE_HOST_COLUMNS, TitleFilter, TitleHost,
+    TitleHostFilter, TitleRow, page_size,
 };
-use crate::store::sandbox::{Limits, SandboxError};
+use crate::store::sandbox::{Limits, Place, SandboxError, ViewPage};
 use crate::store::view;
-use crate::user::{ApiTokenRow, AuditRow, Role, UserRow};
+use crate::user::{AuditRow, Role};
 
 impl From<SandboxError> for ApiError {
     fn from(error: SandboxError) -> Self {
@@ -49,31 +49,59 @@ fn answer(table: &Table, format: Format) -> Response {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct AsFormat {
+    /// `json` (default): one page; `csv`: every row, up to 100,000.
     #[serde(default)]
+    #[param(value_type = Option<String>)]
     format: Option<Format>,
 }
 
-/// Who is asking.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct Me {
-    /// Organisation everything is limited to.
-    org: String,
-    /// Role there.
-    role: Role,
-    /// `user:NAME` or `api-token:ID`.
-    name: String,
+impl AsFormat {
+    fn is_csv(&self) -> bool {
+        self.format == Some(Format::Csv)
+    }
+
+    /// Rows to read: a page's, or all.
+    fn rows(&self, limit: Option<u32>) -> u32 {
+        if self.is_csv() { MAX_EXPORT } else { page_size(limit) }
+    }
+
+    /// A page, or an export.
+    fn list<T: Serialize>(&self, list: List<T>, columns: &[&str]) -> Response {
+        match self.is_csv() {
+            true => answer(&Table::of(columns, &list.items), Format::Csv),
+            false => Json(list).into_response(),
+        }
+    }
+}
+
+impl From<BadCursor> for ApiError {
+    fn from(_: BadCursor) -> Self {
+        Self::with(Code::BadRequest, "after")
+    }
 }
 
 /// Who is asking.
-#[utoipa::path(get, path = "/api/v1/me", responses((status = 200, body = Me), (status = 401, body = ErrorBody)))]
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Me {
+    /// Organisation everything is limited to.
+    pub org: String,
+    /// Role there.
+    pub role: Role,
+    /// `user:NAME` or `api-token:ID`.
+    pub name: String,
+}
+
+/// Who is asking.
+#[utoipa::path(get, path = "/me", responses((status = 200, body = Me), (status = 401, body = ErrorBody)))]
 pub(super) async fn me(caller: Caller) -> Json<Me> {
     Json(Me { org: caller.actor.org.to_string(), role: caller.actor.role, name: caller.actor.name })
 }
 
 /// Hosts, filtered, sorted, in pages; `format=csv` exports all of them.
-#[utoipa::path(get, path = "/api/v1/hosts", params(HostFilter, ("format" = Option<Format>, Query, description = "`json` (default) or `csv`")),
+#[utoipa::path(get, path = "/hosts", params(HostFilter, AsFormat),
     responses((status = 200, body = Page<HostRow>), (status = 401, body = ErrorBody)))]
 pub(super) async fn hosts(
     State(state): State<AdminState>,
@@ -81,18 +109,21 @@ pub(super) async fn hosts(
     Query(filter): Query<HostFilter>,
     Query(format): Query<AsFormat>,
 ) -> Result<Response, ApiError> {
+    filter.cursor()?;
     let now = Timestamp::now();
-    if format.format != Some(Format::Csv) {
+    if !format.is_csv() {
         return Ok(Json(state.store.host_page(caller.org, filter, now).await?).into_response());
     }
     let page = state.store.host_export(caller.org, filter, MAX_EXPORT, now).await?;
     Ok(answer(&Table::of(HOST_COLUMNS, &page.items), Format::Csv))
 }
 
-/// The host of an address, of this organisation only.
-async fn find(state: &AdminState, org: i64, id: &str) -> Result<crate::store::host::Host, ApiError> {
-    let id: HostId = id.parse().map_err(|_| ApiError::new(Code::NotFound))?;
-    state.store.host(org, &id).await?.ok_or_else(|| ApiError::new(Code::NotFound))
+/// The host of an address, by id or by a name that only one host has; of this organisation only.
+async fn find(state: &AdminState, org: i64, name: &str) -> Result<crate::store::host::Host, ApiError> {
+    answer::host(&state.store, org, name).await.map_err(|error| match error {
+        AnswerError::Invalid(slip) => ApiError::told(Code::NotFound, |lang| slip.sentence(lang)),
+        other => other.into(),
+    })
 }
 
 /// A host with everything known of it.
@@ -109,7 +140,7 @@ pub(super) struct HostDetail {
 }
 
 /// One host: facts with their honest states, findings with evidence.
-#[utoipa::path(get, path = "/api/v1/hosts/{host}", params(("host" = String, Path)),
+#[utoipa::path(get, path = "/hosts/{host}", params(("host" = String, Path)),
     responses((status = 200, body = HostDetail), (status = 404, body = ErrorBody)))]
 pub(super) async fn host(
     State(state): State<AdminState>,
@@ -117,7 +148,7 @@ pub(super) async fn host(
     Path(id): Path<String>,
 ) -> Result<Json<HostDetail>, ApiError> {
     let found = find(&state, caller.org, &id).await?;
-    let row = state.store.host_row(caller.org, &id, Timestamp::now()).await?;
+    let row = state.store.host_row(caller.org, found.id.as_str(), Timestamp::now()).await?;
     Ok(Json(HostDetail {
         host: row.ok_or_else(|| ApiError::new(Code::NotFound))?,
         findings: state.store.findings(found.at, Timestamp::now()).await?,
@@ -126,7 +157,7 @@ pub(super) async fn host(
 }
 
 /// One fact of a host, whole.
-#[utoipa::path(get, path = "/api/v1/hosts/{host}/facts/{kind}", params(("host" = String, Path), ("kind" = String, Path)),
+#[utoipa::path(get, path = "/hosts/{host}/facts/{kind}", params(("host" = String, Path), ("kind" = String, Path)),
     responses((status = 200, body = Object), (status = 404, body = ErrorBody)))]
 pub(super) async fn fact(
     State(state): State<AdminState>,
@@ -139,8 +170,117 @@ pub(super) async fn fact(
     held.map(Json).ok_or_else(|| ApiError::new(Code::NotFound))
 }
 
+/// A current fact without its contents.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FactState {
+    /// Kind.
+    pub kind: String,
+    /// Status word.
+    pub status: String,
+    /// Digest of its contents.
+    pub digest: String,
+    /// When it was collected, host clock.
+    #[schema(value_type = String, format = DateTime)]
+    pub collected_at: Timestamp,
+    /// Since when it holds.
+    #[schema(value_type = String, format = DateTime)]
+    pub since: Timestamp,
+}
+
+/// The current facts of a host, without their contents; kinds that this program does not know too.
+#[utoipa::path(get, path = "/hosts/{host}/facts", params(("host" = String, Path)),
+    responses((status = 200, body = Vec<FactState>), (status = 404, body = ErrorBody)))]
+pub(super) async fn facts(
+    State(state): State<AdminState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<Vec<FactState>>, ApiError> {
+    let found = find(&state, caller.org, &id).await?;
+    let versions = state.store.fact_versions(found.at, None).await?;
+    let fact = |v: crate::store::fact::FactVersion| FactState {
+        kind: v.kind.to_string(),
+        status: v.status.to_string(),
+        digest: v.digest.to_string(),
+        collected_at: v.collected_at,
+        since: v.observed_from,
+    };
+    Ok(Json(versions.into_iter().map(fact).collect()))
+}
+
+/// Something that happened to a host or to the chain of its reports.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct EventRow {
+    /// When it became known.
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
+    /// Kind.
+    pub kind: String,
+    /// Report it came with; 0 for what the collector itself did.
+    pub seq: u64,
+    /// Its data.
+    #[schema(value_type = Object)]
+    pub data: serde_json::Value,
+}
+
+/// The last events of a host, newest first.
+#[utoipa::path(get, path = "/hosts/{host}/events", params(("host" = String, Path), EventFilter),
+    responses((status = 200, body = Vec<EventRow>), (status = 404, body = ErrorBody)))]
+pub(super) async fn events(
+    State(state): State<AdminState>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(filter): Query<EventFilter>,
+) -> Result<Json<Vec<EventRow>>, ApiError> {
+    let found = find(&state, caller.org, &id).await?;
+    let events = state.store.host_events(found.at, page_size(filter.limit)).await?;
+    let row = |e: crate::store::report::HostEvent| EventRow {
+        at: e.recorded_at,
+        kind: e.kind,
+        seq: e.seq,
+        data: e.data,
+    };
+    Ok(Json(events.into_iter().map(row).collect()))
+}
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct EventFilter {
+    /// Events at most.
+    limit: Option<u32>,
+}
+
+/// What one host alone says of every criterion, with the findings it rests on.
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct HostCriteria {
+    /// As in lists.
+    pub host: HostRow,
+    /// Findings with evidence.
+    #[schema(value_type = Vec<Object>)]
+    pub findings: Vec<tenken_shared::finding::Finding>,
+    /// Criteria.
+    #[schema(value_type = Vec<Object>)]
+    pub criteria: Vec<tenken_shared::criterion::CriterionResult>,
+}
+
+/// Result of every criterion for one host alone.
+#[utoipa::path(get, path = "/hosts/{host}/criteria", params(("host" = String, Path)),
+    responses((status = 200, body = HostCriteria), (status = 404, body = ErrorBody)))]
+pub(super) async fn host_criteria(
+    State(state): State<AdminState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<HostCriteria>, ApiError> {
+    let (found, now) = (find(&state, caller.org, &id).await?, Timestamp::now());
+    let row = state.store.host_row(caller.org, found.id.as_str(), now).await?;
+    Ok(Json(HostCriteria {
+        host: row.ok_or_else(|| ApiError::new(Code::NotFound))?,
+        findings: state.store.findings(found.at, now).await?,
+        criteria: state.store.host_criteria(found.at, now).await?,
+    }))
+}
+
 /// Confirms, retires or revokes a host. Needs the role operator.
-#[utoipa::path(post, path = "/api/v1/hosts/{host}/{verb}",
+#[utoipa::path(post, path = "/hosts/{host}/{verb}",
     params(("host" = String, Path), ("verb" = String, Path, description = "`confirm`, `retire` or `revoke`")),
     responses((status = 204), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn change_host(
@@ -149,12 +289,13 @@ pub(super) async fn change_host(
     Path((id, verb)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
     caller.need(Role::Operator)?;
-    crate::ui::change_host(&state, &caller, &id, &verb).await?;
+    let host = find(&state, caller.org, &id).await?;
+    crate::ui::change_host(&state, &caller, host.id.as_str(), &verb).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// How many machines there are and how many are covered.
-#[utoipa::path(get, path = "/api/v1/coverage", responses((status = 200, body = CoverageCounts)))]
+#[utoipa::path(get, path = "/coverage", responses((status = 200, body = CoverageCounts)))]
 pub(super) async fn coverage(
     State(state): State<AdminState>,
     caller: Caller,
@@ -163,7 +304,7 @@ pub(super) async fn coverage(
 }
 
 /// Result of every criterion of the scheme.
-#[utoipa::path(get, path = "/api/v1/criteria", responses((status = 200, body = Vec<Object>)))]
+#[utoipa::path(get, path = "/criteria", responses((status = 200, body = Vec<Object>)))]
 pub(super) async fn criteria(
     State(state): State<AdminState>,
     caller: Caller,
@@ -172,7 +313,7 @@ pub(super) async fn criteria(
 }
 
 /// Confirmed hosts by control and outcome.
-#[utoipa::path(get, path = "/api/v1/controls", responses((status = 200, body = Vec<ControlCounts>)))]
+#[utoipa::path(get, path = "/controls", responses((status = 200, body = Vec<ControlCounts>)))]
 pub(super) async fn controls(
     State(state): State<AdminState>,
     caller: Caller,
@@ -180,79 +321,44 @@ pub(super) async fn controls(
     Ok(Json(state.standings.of(&state.store, caller.org).await?.controls.clone()))
 }
 
-#[derive(Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct FindingFilter {
-    /// Control id; several joined by commas; all when absent.
-    #[serde(default)]
-    control: String,
-    /// Rows at most.
-    limit: Option<u32>,
-}
-
-/// Findings of confirmed hosts, what fails first.
-#[utoipa::path(get, path = "/api/v1/findings", params(FindingFilter), responses((status = 200, body = Vec<HostFinding>)))]
+/// Findings of confirmed hosts, filtered, sorted, in pages; `format=csv` exports all of them.
+#[utoipa::path(get, path = "/findings", params(FindingFilter, AsFormat), responses((status = 200, body = List<HostFinding>), (status = 400, body = ErrorBody)))]
 pub(super) async fn findings(
     State(state): State<AdminState>,
     caller: Caller,
     Query(filter): Query<FindingFilter>,
-) -> Result<Json<Vec<HostFinding>>, ApiError> {
-    let controls: Vec<String> = filter
-        .control
-        .split(',')
-        .map(str::trim)
-        .filter(|c| !c.is_empty())
-        .take(100)
-        .map(str::to_owned)
-        .collect();
-    let limit = filter.limit.unwrap_or(MAX_PAGE).clamp(1, 10_000);
-    Ok(Json(state.store.control_findings(caller.org, controls, limit, Timestamp::now()).await?))
+    Query(format): Query<AsFormat>,
+) -> Result<Response, ApiError> {
+    filter.cursor()?;
+    let limit = format.rows(filter.limit);
+    let list = state.store.finding_list(caller.org, filter, limit, Timestamp::now()).await?;
+    Ok(format.list(list, FINDING_COLUMNS))
 }
 
-#[derive(Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct TitleFilter {
-    /// Part of the name.
-    #[serde(default)]
-    text: String,
-    /// Cursor of the page before.
-    #[serde(default)]
-    after: String,
-    /// Rows of a page.
-    limit: Option<u32>,
-}
-
-/// Software titles with the number of machines that have them.
-#[utoipa::path(get, path = "/api/v1/software", params(TitleFilter), responses((status = 200, body = TitlePage)))]
+/// Software titles with the number of machines that have them, in pages; `format=csv` exports all of them.
+#[utoipa::path(get, path = "/software", params(TitleFilter, AsFormat), responses((status = 200, body = List<TitleRow>), (status = 400, body = ErrorBody)))]
 pub(super) async fn software(
     State(state): State<AdminState>,
     caller: Caller,
     Query(filter): Query<TitleFilter>,
-) -> Result<Json<TitlePage>, ApiError> {
-    let limit = filter.limit.unwrap_or(crate::query::DEFAULT_PAGE);
-    Ok(Json(state.store.software_titles(caller.org, &filter.text, &filter.after, limit).await?))
+    Query(format): Query<AsFormat>,
+) -> Result<Response, ApiError> {
+    filter.cursor()?;
+    let limit = format.rows(filter.limit);
+    Ok(format.list(state.store.software_titles(caller.org, filter, limit).await?, TITLE_COLUMNS))
 }
 
-#[derive(Deserialize, utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub(super) struct TitleName {
-    /// Exact name.
-    name: String,
-    /// Exact version; any when absent.
-    version: Option<String>,
-    /// Rows at most.
-    limit: Option<u32>,
-}
-
-/// Which machines have a title.
-#[utoipa::path(get, path = "/api/v1/software/hosts", params(TitleName), responses((status = 200, body = Vec<TitleHost>)))]
+/// Which machines have a title, sorted, in pages; `format=csv` exports all of them.
+#[utoipa::path(get, path = "/software/hosts", params(TitleHostFilter, AsFormat), responses((status = 200, body = List<TitleHost>), (status = 400, body = ErrorBody)))]
 pub(super) async fn software_hosts(
     State(state): State<AdminState>,
     caller: Caller,
-    Query(title): Query<TitleName>,
-) -> Result<Json<Vec<TitleHost>>, ApiError> {
-    let limit = title.limit.unwrap_or(MAX_PAGE).clamp(1, 10_000);
-    Ok(Json(state.store.software_hosts(caller.org, &title.name, title.version.as_deref(), limit).await?))
+    Query(filter): Query<TitleHostFilter>,
+    Query(format): Query<AsFormat>,
+) -> Result<Response, ApiError> {
+    filter.cursor()?;
+    let limit = format.rows(filter.limit);
+    Ok(format.list(state.store.software_hosts(caller.org, filter, limit).await?, TITLE_HOST_COLUMNS))
 }
 
 /// A published view and what its rows are.
@@ -262,12 +368,19 @@ pub(super) struct ViewAbout {
     name: &'static str,
     /// What a row is.
     about: &'static str,
+    /// The same in Japanese.
+    about_ja: &'static str,
 }
 
 /// The views that `sql` may ask.
-#[utoipa::path(get, path = "/api/v1/views", responses((status = 200, body = Vec<ViewAbout>)))]
+#[utoipa::path(get, path = "/views", responses((status = 200, body = Vec<ViewAbout>)))]
 pub(super) async fn views(_: Caller) -> Json<Vec<ViewAbout>> {
-    Json(view::ALL.iter().map(|v| ViewAbout { name: v.name, about: v.about }).collect())
+    Json(
+        view::ALL
+            .iter()
+            .map(|v| ViewAbout { name: v.name, about: v.title.en, about_ja: v.title.ja })
+            .collect(),
+    )
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -275,40 +388,50 @@ pub(super) async fn views(_: Caller) -> Json<Vec<ViewAbout>> {
 pub(super) struct ViewFilter {
     /// Only this host.
     host: Option<String>,
-    /// `json` (default) or `csv`.
-    #[param(value_type = Option<String>)]
-    format: Option<Format>,
+    /// Cursor of the page before.
+    #[serde(default)]
+    after: String,
+    /// Rows of a page.
+    limit: Option<u32>,
 }
 
-/// Rows of one published view (`updates`, `backups`, `media`, `accounts`, `facts`, ...).
-#[utoipa::path(get, path = "/api/v1/views/{view}", params(("view" = String, Path), ViewFilter),
-    responses((status = 200, body = Table), (status = 404, body = ErrorBody)))]
+/// Rows of one published view (`updates`, `backups`, `media`, `accounts`, `facts`, ...) by machine, in pages;
+/// `format=csv` exports all of them. For another order, ask `sql`.
+#[utoipa::path(get, path = "/views/{view}", params(("view" = String, Path), ViewFilter, AsFormat),
+    responses((status = 200, body = ViewPage), (status = 400, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn view_rows(
     State(state): State<AdminState>,
     caller: Caller,
     Path(name): Path<String>,
     Query(filter): Query<ViewFilter>,
+    Query(format): Query<AsFormat>,
 ) -> Result<Response, ApiError> {
     let view = view::find(&name).ok_or_else(|| ApiError::new(Code::NotFound))?;
     let parse = |id: String| id.parse::<HostId>().map_err(|_| ApiError::with(Code::BadRequest, "host"));
     let host = filter.host.map(parse).transpose()?;
-    let sql = view.rows(host.as_ref());
-    let table = state.store.run_sql(&caller.actor.org, &sql, Limits::default()).await?;
-    Ok(answer(&table, filter.format.unwrap_or(Format::Json)))
+    let place = Place::read(view, &filter.after)?;
+    let limit = format.rows(filter.limit);
+    let org = (&caller.actor.org, caller.org);
+    let mut page = state.store.view_page(org, view, host.as_ref(), place, limit).await?;
+    if !format.is_csv() {
+        return Ok(Json(page).into_response());
+    }
+    page.table.truncated = page.next.is_some();
+    Ok(answer(&page.table, Format::Csv))
 }
 
 /// A question in SQL.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-pub(super) struct SqlRequest {
+#[derive(Debug, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SqlRequest {
     /// One `select` over the published views.
-    sql: String,
+    pub sql: String,
     /// `json` (default) or `csv`.
     #[serde(default)]
-    format: Option<Format>,
+    pub format: Option<Format>,
 }
 
 /// Read-only SQL over the published views, limited to the caller's organisation.
-#[utoipa::path(post, path = "/api/v1/sql", request_body = SqlRequest,
+#[utoipa::path(post, path = "/sql", request_body = SqlRequest,
     responses((status = 200, body = Table), (status = 400, body = ErrorBody), (status = 403, body = ErrorBody), (status = 422, body = ErrorBody)))]
 pub(super) async fn sql(
     State(state): State<AdminState>,
@@ -320,7 +443,7 @@ pub(super) async fn sql(
 }
 
 /// Enrolment tokens, without their text. Needs the role operator.
-#[utoipa::path(get, path = "/api/v1/tokens", responses((status = 200, body = Vec<Object>), (status = 403, body = ErrorBody)))]
+#[utoipa::path(get, path = "/tokens", responses((status = 200, body = Vec<Object>), (status = 403, body = ErrorBody)))]
 pub(super) async fn tokens(
     State(state): State<AdminState>,
     caller: Caller,
@@ -329,7 +452,7 @@ pub(super) async fn tokens(
 }
 
 /// Makes an enrolment token. Needs the role operator.
-#[utoipa::path(post, path = "/api/v1/tokens", request_body = admin::NewEnrolToken,
+#[utoipa::path(post, path = "/tokens", request_body = admin::NewEnrolToken,
     responses((status = 201, body = admin::MadeEnrolToken), (status = 403, body = ErrorBody)))]
 pub(super) async fn create_token(
     State(state): State<AdminState>,
@@ -340,7 +463,7 @@ pub(super) async fn create_token(
 }
 
 /// Takes an enrolment token back; hosts already enrolled stay. Needs the role operator.
-#[utoipa::path(delete, path = "/api/v1/tokens/{id}", params(("id" = String, Path)),
+#[utoipa::path(delete, path = "/tokens/{id}", params(("id" = String, Path)),
     responses((status = 204), (status = 404, body = ErrorBody)))]
 pub(super) async fn revoke_token(
     State(state): State<AdminState>,
@@ -351,78 +474,8 @@ pub(super) async fn revoke_token(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Users of the organisation. Needs the role admin.
-#[utoipa::path(get, path = "/api/v1/users", responses((status = 200, body = Vec<UserRow>), (status = 403, body = ErrorBody)))]
-pub(super) async fn users(
-    State(state): State<AdminState>,
-    caller: Caller,
-) -> Result<Json<Vec<UserRow>>, ApiError> {
-    caller.need(Role::Admin)?;
-    Ok(Json(state.store.users(&caller.actor.org).await?))
-}
-
-/// API tokens of the organisation, without their secrets. Needs the role admin.
-#[utoipa::path(get, path = "/api/v1/api-tokens", responses((status = 200, body = Vec<ApiTokenRow>), (status = 403, body = ErrorBody)))]
-pub(super) async fn api_tokens(
-    State(state): State<AdminState>,
-    caller: Caller,
-) -> Result<Json<Vec<ApiTokenRow>>, ApiError> {
-    caller.need(Role::Admin)?;
-    Ok(Json(state.store.api_tokens(&caller.actor.org).await?))
-}
-
-/// A token to be made.
-#[derive(Debug, Deserialize, utoipa::ToSchema)]
-pub(super) struct NewApiToken {
-    /// What it is for.
-    name: String,
-    /// Role; not above the caller's own.
-    role: Role,
-    /// Days until it expires; for ever when absent.
-    #[serde(default)]
-    days: Option<u32>,
-}
-
-/// A token just made. The secret is shown this once.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct MadeApiToken {
-    /// Id, for revoking.
-    id: String,
-    /// What to send as `authorization: Bearer ...`.
-    #[schema(value_type = String)]
-    token: Secret<String>,
-}
-
-/// Makes an API token. Needs the role admin.
-#[utoipa::path(post, path = "/api/v1/api-tokens", request_body = NewApiToken,
-    responses((status = 201, body = MadeApiToken), (status = 403, body = ErrorBody)))]
-pub(super) async fn create_api_token(
-    State(state): State<AdminState>,
-    caller: Caller,
-    Json(new): Json<NewApiToken>,
-) -> Result<(StatusCode, Json<MadeApiToken>), ApiError> {
-    caller.need(Role::Admin)?;
-    let expires_at = new.days.map(|days| Timestamp::now() + SignedDuration::from_hours(24 * i64::from(days)));
-    let (id, token) =
-        admin::make_api_token(&state.store, &caller.actor, &new.name, new.role, expires_at).await?;
-    Ok((StatusCode::CREATED, Json(MadeApiToken { id, token })))
-}
-
-/// Revokes an API token at once. Needs the role admin.
-#[utoipa::path(delete, path = "/api/v1/api-tokens/{id}", params(("id" = String, Path)),
-    responses((status = 204), (status = 404, body = ErrorBody)))]
-pub(super) async fn revoke_api_token(
-    State(state): State<AdminState>,
-    caller: Caller,
-    Path(id): Path<String>,
-) -> Result<StatusCode, ApiError> {
-    caller.need(Role::Admin)?;
-    state.store.revoke_api_token(&caller.actor, &id).await?;
-    Ok(StatusCode::NO_CONTENT)
-}
-
 /// Exceptions that were not ended, past their deadline or not.
-#[utoipa::path(get, path = "/api/v1/exceptions", responses((status = 200, body = Vec<Exception>)))]
+#[utoipa::path(get, path = "/exceptions", responses((status = 200, body = Vec<Exception>)))]
 pub(super) async fn exceptions(
     State(state): State<AdminState>,
     caller: Caller,
@@ -431,7 +484,7 @@ pub(super) async fn exceptions(
 }
 
 /// Records an exception. Needs the role operator.
-#[utoipa::path(post, path = "/api/v1/exceptions", request_body = NewException,
+#[utoipa::path(post, path = "/exceptions", request_body = NewException,
     responses((status = 201, body = Exception), (status = 400, body = ErrorBody), (status = 403, body = ErrorBody)))]
 pub(super) async fn add_exception(
     State(state): State<AdminState>,
@@ -453,7 +506,7 @@ pub(super) struct Why {
 }
 
 /// Ends an exception; it stays on record. Needs the role operator.
-#[utoipa::path(delete, path = "/api/v1/exceptions/{id}", params(("id" = String, Path), Why),
+#[utoipa::path(delete, path = "/exceptions/{id}", params(("id" = String, Path), Why),
     responses((status = 204), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn end_exception(
     State(state): State<AdminState>,
@@ -468,7 +521,7 @@ pub(super) async fn end_exception(
 }
 
 /// Attestations that were not withdrawn, oldest first; the newest of a criterion counts.
-#[utoipa::path(get, path = "/api/v1/attestations", responses((status = 200, body = Vec<Attestation>)))]
+#[utoipa::path(get, path = "/attestations", responses((status = 200, body = Vec<Attestation>)))]
 pub(super) async fn attestations(
     State(state): State<AdminState>,
     caller: Caller,
@@ -477,7 +530,7 @@ pub(super) async fn attestations(
 }
 
 /// Records an attestation. Needs the role operator.
-#[utoipa::path(post, path = "/api/v1/attestations", request_body = NewAttestation,
+#[utoipa::path(post, path = "/attestations", request_body = NewAttestation,
     responses((status = 201, body = Attestation), (status = 400, body = ErrorBody), (status = 403, body = ErrorBody)))]
 pub(super) async fn add_attestation(
     State(state): State<AdminState>,
@@ -492,7 +545,7 @@ pub(super) async fn add_attestation(
 
 /// Withdraws an attestation and those it had replaced; they stay on record. Needs the role operator and a
 /// reason.
-#[utoipa::path(delete, path = "/api/v1/attestations/{id}", params(("id" = String, Path), Why),
+#[utoipa::path(delete, path = "/attestations/{id}", params(("id" = String, Path), Why),
     responses((status = 204), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
 pub(super) async fn end_attestation(
     State(state): State<AdminState>,
@@ -516,7 +569,7 @@ pub(super) struct AuditFilter {
 }
 
 /// The audit log, newest first.
-#[utoipa::path(get, path = "/api/v1/audit", params(AuditFilter), responses((status = 200, body = Vec<AuditRow>)))]
+#[utoipa::path(get, path = "/audit", params(AuditFilter), responses((status = 200, body = Vec<AuditRow>)))]
 pub(super) async fn audit(
     State(state): State<AdminState>,
     caller: Caller,
@@ -524,13 +577,4 @@ pub(super) async fn audit(
 ) -> Result<Json<Vec<AuditRow>>, ApiError> {
     let limit = filter.limit.unwrap_or(100);
     Ok(Json(state.store.audit_log(&caller.actor.org, filter.before, limit).await?))
-}
-
-/// Snapshots, newest first.
-#[utoipa::path(get, path = "/api/v1/snapshots", responses((status = 200, body = Vec<SnapshotRow>)))]
-pub(super) async fn snapshots(
-    State(state): State<AdminState>,
-    caller: Caller,
-) -> Result<Json<Vec<SnapshotRow>>, ApiError> {
-    Ok(Json(state.store.snapshot_rows(caller.org).await?))
 }

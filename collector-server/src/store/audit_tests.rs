@@ -111,7 +111,7 @@ fn token() -> Token {
 
 fn api_token() -> NewApiToken {
     let (id, name, secret_hash) = ("a-1".into(), "monitor".into(), "hash".into());
-    NewApiToken { id, name, role: Role::Auditor, secret_hash, expires_at: None }
+    NewApiToken { id, name, role: Role::Auditor, secret_hash, expires_at: None, everywhere: false }
 }
 
 fn exception() -> Exception {

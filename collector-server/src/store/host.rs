@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tenken_shared::ids::{HostId, InvalidId, OrgId};
 use tenken_shared::jws::PublicKey;
 
 use super::audit::{self, Entry};
 use super::db::params;
-use super::{Result, Row, Store, StoreError, Tx};
+use super::{EngineKind, FILE_NAME, Location, Result, Row, Store, StoreError, Tx};
 use crate::audit::Action;
 use crate::user::{Actor, SYSTEM};
 
@@ -413,19 +413,63 @@ pub struct Totals {
     pub hosts: Vec<(String, i64)>,
     /// Hosts waiting to be judged.
     pub due: i64,
+    /// Since when the first of them waits.
+    pub due_since: Option<Timestamp>,
+    /// Newest snapshot; of several organisations, of the one where it is oldest.
+    pub snapshot_at: Option<Timestamp>,
+    /// Schedules of snapshots that were due more than ten minutes ago.
+    pub schedules_overdue: i64,
+    /// Size of the store.
+    pub bytes: i64,
 }
 
 impl Store {
+    /// Size of the embedded store's files.
+    fn file_bytes(&self) -> i64 {
+        let Location::Folder(folder) = self.location() else { return 0 };
+        let size = |suffix: &str| {
+            std::fs::metadata(folder.join(format!("{FILE_NAME}{suffix}"))).map_or(0, |file| file.len())
+        };
+        i64::try_from(size("") + size("-wal")).unwrap_or(i64::MAX)
+    }
+
     /// Counts over the whole store.
     pub async fn totals(&self, now: Timestamp) -> Result<Totals> {
+        let file = self.file_bytes();
         self.read(move |tx| {
             let hosts =
                 tx.rows("select state, count(*) from host group by state order by state", &[], |row| {
                     Ok((row.text(0)?.to_owned(), row.int(1)?))
                 })?;
             let due =
-                tx.one("select count(*) from due where due_at <= ?1", params![now], |row| row.int(0))?;
-            Ok(Totals { hosts, due: due.unwrap_or_default() })
+                tx.one("select count(*), min(due_at) from due where due_at <= ?1", params![now], |row| {
+                    Ok((row.int(0)?, row.opt_time(1)?))
+                })?;
+            let snapshot_at = tx.one(
+                "select min(newest) from (select max(recorded_at) as newest from snapshot group by org_id) s",
+                &[],
+                |row| row.opt_time(0),
+            )?;
+            let late = now - SignedDuration::from_mins(10);
+            let overdue =
+                tx.one("select count(*) from snapshot_schedule where next_at < ?1", params![late], |row| {
+                    row.int(0)
+                })?;
+            let database = match tx.engine() {
+                EngineKind::Sqlite => None,
+                EngineKind::Postgres => {
+                    tx.one("select pg_database_size(current_database())", &[], |row| row.int(0))?
+                }
+            };
+            let (due, due_since) = due.unwrap_or_default();
+            Ok(Totals {
+                hosts,
+                due,
+                due_since,
+                snapshot_at: snapshot_at.flatten(),
+                schedules_overdue: overdue.unwrap_or_default(),
+                bytes: database.unwrap_or(file),
+            })
         })
         .await
     }

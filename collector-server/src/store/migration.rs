@@ -31,6 +31,7 @@ migrations! {
     3 "0003_admin";
     4 "0004_judging";
     5 "0005_answers";
+    6 "0006_everywhere_tokens";
 }
 
 /// Statement that remembers what was applied; the same on both engines.

@@ -21,6 +21,7 @@ pub mod judgement;
 pub mod key;
 mod lapse;
 pub mod ledger;
+pub mod listing;
 pub mod migration;
 pub mod policy;
 mod postgres;

@@ -23,11 +23,12 @@ pub struct CatalogDocument {
 }
 
 /// One version of a policy, without its document.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema)]
 pub struct PolicyVersion {
     /// Number.
     pub version: u64,
     /// When it was put in force.
+    #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,
     /// By whom.
     pub created_by: String,

@@ -6,8 +6,8 @@ use tenken_shared::finding::Outcome;
 use super::db::{Param, params};
 use super::{Result, Row, Store, Tx, lapse};
 use crate::query::{
-    CLEAR, ControlCounts, CoverageCounts, Cursor, FactCoverage, HostFilter, HostFinding, HostRow, HostSort,
-    OutcomeCounts, Page, SnapshotRow, TitleHost, TitlePage, TitleRow,
+    CLEAR, ControlCounts, CoverageCounts, Cursor, FactCoverage, HostFilter, HostRow, HostSort, OutcomeCounts,
+    Page, page_size,
 };
 
 /// Conditions and their values, in step.
@@ -57,7 +57,8 @@ const FROM: &str = "from host h
 const COLUMNS: &str =
     "h.host_id, h.uid, h.hostname, h.state, h.group_name, h.os_family, s.os_name, s.os_version,
     s.maker, s.model, coalesce(s.serial, h.serial), s.chassis, s.address, h.agent_version, h.enrolled_at,
-    c.last_report_at";
+    c.last_report_at, h.labels, h.ephemeral, h.cloned_from, h.state_at, h.state_by, c.first_report_at,
+    c.confirmed_at, coalesce(c.head_seq, 0), coalesce(c.offset_ms, 0)";
 
 /// The text a list is sorted by. Times are made into text of equal length.
 fn sort_key(sort: HostSort) -> &'static str {
@@ -71,7 +72,7 @@ fn sort_key(sort: HostSort) -> &'static str {
 }
 
 /// `%text%` with the wildcards of `like` taken literally (escape character `\`).
-fn contains(text: &str) -> String {
+pub(super) fn contains(text: &str) -> String {
     let escaped = text.to_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
     format!("%{escaped}%")
 }
@@ -144,6 +145,15 @@ fn host_row(row: &Row, silent_before: i64) -> Result<(i64, HostRow)> {
         agent_version: row.opt_string(13)?,
         enrolled_at,
         last_report_at,
+        labels: row.json(16)?,
+        ephemeral: row.flag(17)?,
+        cloned_from: row.opt_string(18)?,
+        state_at: row.time(19)?,
+        state_by: row.text(20)?.to_owned(),
+        first_report_at: row.opt_time(21)?,
+        confirmed_at: row.opt_time(22)?,
+        reports: row.int(23)?.unsigned_abs(),
+        clock_offset_ms: row.int(24)?,
         silent: last_report_at.unwrap_or(enrolled_at).as_millisecond() < silent_before,
         findings: OutcomeCounts::default(),
     };
@@ -169,8 +179,9 @@ fn host_page(
     let total = tx.one(&count, &place.params(), |row| row.int(0))?.unwrap_or_default();
     let key = sort_key(filter.sort);
     let (sign, order) = if filter.desc { ("<", "desc") } else { (">", "asc") };
-    if let Some(cursor) = filter.after.as_deref().and_then(Cursor::from_text) {
-        let (value, number) = (place.bind(Owned::Text(cursor.key)), place.bind(Owned::Int(cursor.number)));
+    if let Some(cursor) = filter.cursor().unwrap_or_default() {
+        let value = place.bind(Owned::Text(cursor.text(0).to_owned()));
+        let number = place.bind(Owned::Int(cursor.int(1)));
         place.sql.push_str(&format!(" and ({key}, h.host_id) {sign} ({value}, {number})"));
     }
     let fetch = place.bind(Owned::Int(i64::from(limit) + 1));
@@ -180,11 +191,12 @@ fn host_page(
     );
     let mut rows = tx.rows(&sql, &place.params(), |row| {
         let (number, host) = host_row(row, silent_before)?;
-        Ok((Cursor { key: row.text(16)?.to_owned(), number }, host))
+        Ok((number, Cursor::new(filter.order(), vec![row.text(25)?.into(), number.into()]), host))
     })?;
     let more = rows.len() > limit as usize;
     rows.truncate(limit as usize);
-    let next = more.then(|| rows.last().map(|(cursor, _)| cursor.to_text())).flatten();
+    let next = more.then(|| rows.last().map(|(_, cursor, _)| cursor.to_text())).flatten();
+    let mut rows: Vec<(i64, HostRow)> = rows.into_iter().map(|(number, _, host)| (number, host)).collect();
     count_findings(tx, org, &mut rows, now)?;
     let items = rows.into_iter().map(|(_, host)| host).collect();
     Ok(Page { items, total: u64::try_from(total).unwrap_or_default(), next })
@@ -193,13 +205,13 @@ fn host_page(
 fn count_findings(
     tx: &mut (dyn Tx + '_),
     org: i64,
-    rows: &mut [(Cursor, HostRow)],
+    rows: &mut [(i64, HostRow)],
     now: Timestamp,
 ) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    let numbers: Vec<String> = rows.iter().map(|(cursor, _)| cursor.number.to_string()).collect();
+    let numbers: Vec<String> = rows.iter().map(|(number, _)| number.to_string()).collect();
     let sql = format!(
         "select f.host_id, {}, count(*) from finding f
          left join due d on d.org_id = f.org_id and d.host_id = f.host_id
@@ -210,8 +222,8 @@ fn count_findings(
     let counts = tx.rows(&sql, params![org, now], |row| {
         Ok((row.int(0)?, row.parse::<Outcome>(1)?, u64::try_from(row.int(2)?).unwrap_or_default()))
     })?;
-    for (number, outcome, count) in counts {
-        if let Some((_, host)) = rows.iter_mut().find(|(cursor, _)| cursor.number == number) {
+    for (counted, outcome, count) in counts {
+        if let Some((_, host)) = rows.iter_mut().find(|(number, _)| *number == counted) {
             host.findings.add(outcome, count);
         }
     }
@@ -221,7 +233,7 @@ fn count_findings(
 impl Store {
     /// One page of hosts.
     pub async fn host_page(&self, org: i64, filter: HostFilter, now: Timestamp) -> Result<Page<HostRow>> {
-        self.read(move |tx| host_page(tx, org, &filter, filter.page_size(), now)).await
+        self.read(move |tx| host_page(tx, org, &filter, page_size(filter.limit), now)).await
     }
 
     /// Hosts for an export: every page at once, up to `limit`.
@@ -243,7 +255,7 @@ impl Store {
             let sql = format!("select {COLUMNS} {FROM} where h.org_id = ?1 and h.uid = ?2");
             let found = tx.one(&sql, params![org, &id], |row| host_row(row, silent_before))?;
             let Some((number, host)) = found else { return Ok(None) };
-            let mut rows = [(Cursor { key: String::new(), number }, host)];
+            let mut rows = [(number, host)];
             count_findings(tx, org, &mut rows, now)?;
             let [(_, host)] = rows;
             Ok(Some(host))
@@ -335,215 +347,9 @@ impl Store {
         })
         .await
     }
-
-    /// Findings of some controls over confirmed hosts as they read at `now`, what fails first; at most
-    /// `limit`.
-    pub async fn control_findings(
-        &self,
-        org: i64,
-        controls: Vec<String>,
-        limit: u32,
-        now: Timestamp,
-    ) -> Result<Vec<HostFinding>> {
-        // Read along the index, outcome by outcome: what is shown is few of many rows.
-        const WORST_FIRST: [(Outcome, Shown); 5] = [
-            (Outcome::Fail, Shown::Stored),
-            (Outcome::Unknown, Shown::Stored),
-            (Outcome::Unknown, Shown::Lapsed),
-            (Outcome::Pass, Shown::Stored),
-            (Outcome::NotApplicable, Shown::Stored),
-        ];
-        let limit = limit as usize;
-        self.read(move |tx| {
-            let chosen = match controls.is_empty() {
-                true => tenken_shared::control::ALL.iter().map(|c| c.id.to_owned()).collect(),
-                false => controls.clone(),
-            };
-            let mut all = Vec::new();
-            for (outcome, shown) in WORST_FIRST {
-                for control in &chosen {
-                    if all.len() >= limit {
-                        return Ok(all);
-                    }
-                    let left = limit - all.len();
-                    all.extend(match shown {
-                        Shown::Stored => findings_of(tx, org, control, outcome, left, now)?,
-                        Shown::Lapsed => lapsed_of(tx, org, control, left, now)?,
-                    });
-                }
-            }
-            Ok(all)
-        })
-        .await
-    }
-}
-
-/// Where the outcome to show comes from.
-#[derive(Clone, Copy)]
-enum Shown {
-    /// As stored.
-    Stored,
-    /// Stored as something that holds no more.
-    Lapsed,
-}
-
-const FINDING_COLUMNS: &str =
-    "h.uid, h.hostname, f.message, f.first_seen, coalesce(j.judged_at, f.last_seen), f.valid_until";
-
-/// Findings of one control that are stored and read as one outcome, over confirmed hosts, by the host's
-/// number.
-fn findings_of(
-    tx: &mut (dyn Tx + '_),
-    org: i64,
-    control: &str,
-    outcome: Outcome,
-    limit: usize,
-    now: Timestamp,
-) -> Result<Vec<HostFinding>> {
-    let sql = format!(
-        "select {FINDING_COLUMNS} from finding f
-         join host h on h.org_id = f.org_id and h.host_id = f.host_id
-         left join judgement j on j.org_id = f.org_id and j.host_id = f.host_id
-         left join due d on d.org_id = f.org_id and d.host_id = f.host_id
-         where f.org_id = ?1 and f.control = ?2 and f.outcome = ?3 and h.state = 'confirmed'
-         and not {} order by f.host_id limit ?5",
-        lapse::condition("?4")
-    );
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    tx.rows(&sql, params![org, control, outcome.as_str(), now, limit], |row| {
-        host_finding(row, control, outcome)
-    })
-}
-
-/// Findings of one control whose stored outcome holds no more.
-fn lapsed_of(
-    tx: &mut (dyn Tx + '_),
-    org: i64,
-    control: &str,
-    limit: usize,
-    now: Timestamp,
-) -> Result<Vec<HostFinding>> {
-    let sql = format!(
-        "select {FINDING_COLUMNS} from host h
-         left join due d on d.org_id = h.org_id and d.host_id = h.host_id
-         join finding f on f.org_id = h.org_id and f.host_id = h.host_id and f.control = ?2
-         left join judgement j on j.org_id = f.org_id and j.host_id = f.host_id
-         where h.org_id = ?1 and h.state = 'confirmed' and coalesce(d.due_at, 0) < ?3
-         and {} order by f.host_id limit ?4",
-        lapse::condition("?3")
-    );
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    tx.rows(&sql, params![org, control, now, limit], |row| {
-        let stored = host_finding(row, control, Outcome::Unknown)?;
-        let message = lapse::not_judged(stored.last_seen);
-        let first_seen = row.opt_time(5)?.filter(|end| *end < now).unwrap_or(now).max(stored.first_seen);
-        Ok(HostFinding { message, first_seen, ..stored })
-    })
-}
-
-fn host_finding(row: &Row, control: &str, outcome: Outcome) -> Result<HostFinding> {
-    Ok(HostFinding {
-        host: row.text(0)?.to_owned(),
-        host_name: row.text(1)?.to_owned(),
-        control: control.to_owned(),
-        outcome,
-        message: row.json(2)?,
-        first_seen: row.time(3)?,
-        last_seen: row.time(4)?,
-    })
 }
 
 impl Store {
-    /// Software titles of the organisation by name, with the number of machines; `after` is the cursor.
-    pub async fn software_titles(&self, org: i64, text: &str, after: &str, limit: u32) -> Result<TitlePage> {
-        let (like, cursor) = (contains(text.trim()), Cursor::from_text(after));
-        let limit = limit.clamp(1, crate::query::MAX_PAGE);
-        self.read(move |tx| {
-            let (name, number) =
-                cursor.as_ref().map_or(("", i64::MIN), |cursor| (cursor.key.as_str(), cursor.number));
-            let mut rows = tx.rows(
-                "select t.title_id, t.name, t.version, t.arch, t.vendor, t.source,
-                 (select count(distinct i.host_id) from host_software i where i.org_id = ?1 and i.title_id = t.title_id)
-                 from software_title t
-                 where (t.name, t.title_id) > (?2, ?3) and lower(t.name) like ?4 escape '\\'
-                 and exists (select 1 from host_software i where i.org_id = ?1 and i.title_id = t.title_id)
-                 order by t.name, t.title_id limit ?5",
-                params![org, name, number, &like, i64::from(limit) + 1],
-                |row| {
-                    let title = TitleRow {
-                        name: row.text(1)?.to_owned(),
-                        version: row.text(2)?.to_owned(),
-                        arch: row.opt_string(3)?,
-                        vendor: row.opt_string(4)?,
-                        source: row.text(5)?.to_owned(),
-                        hosts: u64::try_from(row.int(6)?).unwrap_or_default(),
-                    };
-                    Ok((row.int(0)?, title))
-                },
-            )?;
-            let more = rows.len() > limit as usize;
-            rows.truncate(limit as usize);
-            let next = more.then_some(()).and_then(|()| rows.last()).map(|(number, title)| {
-                Cursor { key: title.name.clone(), number: *number }.to_text()
-            });
-            Ok(TitlePage { items: rows.into_iter().map(|(_, title)| title).collect(), next })
-        })
-        .await
-    }
-
-    /// Snapshots, newest first.
-    pub async fn snapshot_rows(&self, org: i64) -> Result<Vec<SnapshotRow>> {
-        self.read(move |tx| {
-            tx.rows(
-                "select s.snapshot_id, s.recorded_at, s.digest,
-                 (select count(*) from snapshot_host h where h.org_id = s.org_id and h.number = s.number)
-                 from snapshot s where s.org_id = ?1 order by s.number desc limit 1000",
-                params![org],
-                |row| {
-                    Ok(SnapshotRow {
-                        id: row.text(0)?.to_owned(),
-                        taken_at: row.time(1)?,
-                        digest: row.digest(2)?.to_string(),
-                        hosts: u64::try_from(row.int(3)?).unwrap_or_default(),
-                    })
-                },
-            )
-        })
-        .await
-    }
-
-    /// Machines that have a title of this very name, and of this version where one is given.
-    pub async fn software_hosts(
-        &self,
-        org: i64,
-        name: &str,
-        version: Option<&str>,
-        limit: u32,
-    ) -> Result<Vec<TitleHost>> {
-        let (name, version) = (name.to_owned(), version.map(str::to_owned));
-        self.read(move |tx| {
-            tx.rows(
-                "select h.uid, h.hostname, t.version, i.user_name, i.installed_at * 1000
-                 from software_title t
-                 join host_software i on i.org_id = ?1 and i.title_id = t.title_id
-                 join host h on h.org_id = i.org_id and h.host_id = i.host_id
-                 where t.name = ?2 and (?3 is null or t.version = ?3)
-                 order by h.hostname, h.host_id, t.version limit ?4",
-                params![org, &name, &version, limit],
-                |row| {
-                    Ok(TitleHost {
-                        host: row.text(0)?.to_owned(),
-                        host_name: row.text(1)?.to_owned(),
-                        version: row.text(2)?.to_owned(),
-                        user: row.opt_string(3)?.filter(|user| !user.is_empty()),
-                        installed_at: row.opt_time(4)?,
-                    })
-                },
-            )
-        })
-        .await
-    }
-
     /// Of how many confirmed hosts a kind of fact is known now.
     pub async fn fact_coverage(&self, org: i64, kind: &str, now: Timestamp) -> Result<FactCoverage> {
         let kind = kind.to_owned();

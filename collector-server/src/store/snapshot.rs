@@ -419,7 +419,7 @@ pub struct PackFrame {
 }
 
 /// One changed outcome between two snapshots.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct FindingChange {
     /// Host id.
     pub host: String,
@@ -434,7 +434,7 @@ pub struct FindingChange {
 }
 
 /// One criterion with another state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct CriterionChange {
     /// Criterion.
     pub criterion: String,
@@ -445,7 +445,7 @@ pub struct CriterionChange {
 }
 
 /// What differs between two snapshots.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct SnapshotDiff {
     /// The first.
     #[schema(value_type = String)]

@@ -1,7 +1,7 @@
 //! Enrolment tokens, and hosts that come with them. Secrets are kept as SHA-256 (they are 256 random bits).
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tenken_shared::ids::{Digest, HostId, KeyId};
 use tenken_shared::jws::PublicKey;
 
@@ -13,7 +13,7 @@ use crate::audit::Action;
 use crate::user::Actor;
 
 /// An enrolment token as kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
     /// Organisation, the store's number.
     #[serde(skip)]

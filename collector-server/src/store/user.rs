@@ -46,6 +46,8 @@ pub struct NewApiToken {
     pub secret_hash: String,
     /// Until when.
     pub expires_at: Option<Timestamp>,
+    /// Whether it may change what concerns every organisation.
+    pub everywhere: bool,
 }
 
 impl Store {
@@ -353,8 +355,8 @@ impl Store {
         let by = actor.name.clone();
         self.change(actor, move |tx, org| {
             tx.execute(
-                "insert into api_token (org_id, token_id, secret_hash, name, role, created_at, created_by, expires_at)
-                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "insert into api_token (org_id, token_id, secret_hash, name, role, created_at, created_by, expires_at,
+                 everywhere) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
                 params![
                     org,
                     &token.id,
@@ -363,11 +365,13 @@ impl Store {
                     token.role.as_str(),
                     Timestamp::now(),
                     &by,
-                    token.expires_at
+                    token.expires_at,
+                    i64::from(token.everywhere)
                 ],
             )?;
             let entry = Entry::new(Action::ApiTokenCreate, &token.id);
-            Ok(((), entry.detail(format_args!("{} {}", token.role.as_str(), token.name))))
+            let reach = if token.everywhere { " everywhere" } else { "" };
+            Ok(((), entry.detail(format_args!("{}{reach} {}", token.role.as_str(), token.name))))
         })
         .await
     }
@@ -378,7 +382,7 @@ impl Store {
         self.read(move |tx| {
             let number = org_number(tx, &org)?;
             tx.rows(
-                "select token_id, name, role, created_by, created_at, expires_at, revoked_at, last_used_at
+                "select token_id, name, role, created_by, created_at, expires_at, revoked_at, last_used_at, everywhere
                  from api_token where org_id = ?1 order by created_at desc, token_id",
                 params![number],
                 |row| {
@@ -391,6 +395,7 @@ impl Store {
                         expires_at: row.opt_time(5)?,
                         revoked_at: row.opt_time(6)?,
                         last_used_at: row.opt_time(7)?,
+                        everywhere: row.flag(8)?,
                     })
                 },
             )
@@ -420,12 +425,13 @@ impl Store {
         let found = self
             .read(move |tx| {
                 tx.one(
-                    "select o.slug, t.role, t.token_id, t.last_used_at, t.org_id
+                    "select o.slug, t.role, t.token_id, t.last_used_at, t.org_id, t.everywhere
                      from api_token t join org o on o.org_id = t.org_id
                      where t.secret_hash = ?1 and t.revoked_at is null and (t.expires_at is null or t.expires_at > ?2)",
                     params![&key, now],
                     |row| {
                         let actor = Actor::api_token(row.parse(0)?, row.parse(1)?, row.text(2)?);
+                        let actor = Actor { everywhere: row.flag(5)?, ..actor };
                         Ok((Held { actor, user: None, orgs: 1 }, row.opt_time(3)?, row.int(4)?))
                     },
                 )

@@ -6,6 +6,7 @@
 
 use jiff::Timestamp;
 use tenken_shared::ids::HostId;
+use tenken_shared::text::Text;
 
 use super::lapse;
 
@@ -15,7 +16,9 @@ pub struct View {
     /// Name.
     pub name: &'static str,
     /// What a row is.
-    pub about: &'static str,
+    pub title: Text,
+    /// Many rows per machine: asked machine by machine, so that the engine begins with it.
+    pub deep: bool,
     /// Neutral text.
     text: &'static str,
 }
@@ -27,20 +30,50 @@ pub fn find(name: &str) -> Option<&'static View> {
 }
 
 impl View {
-    /// All rows of the view, or those of one host, in a fixed order.
+    /// Rows of a machine, or of every one from it on, in a fixed order that begins with the machine.
     #[must_use]
-    pub fn rows(&self, host: Option<&HostId>) -> String {
+    pub fn rows(&self, from: &From<'_>, limit: usize, skip: usize) -> String {
         // An id holds no quote: see its type.
-        let host = host.map(|id| format!(" where host = '{id}'")).unwrap_or_default();
-        format!("select * from {}{host} order by 1, 2, 3", self.name)
+        let place = match from {
+            From::Start => String::new(),
+            From::Host(id) => format!(" where host >= '{id}'"),
+            From::Only(id) => format!(" where host = '{id}'"),
+        };
+        let columns: Vec<String> = (1..=self.columns()).map(|n| n.to_string()).collect();
+        let order = columns.join(", ");
+        format!("select * from {}{place} order by {order} limit {limit} offset {skip}", self.name)
+    }
+
+    /// Number of columns.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        self.text.split(" from ").next().unwrap_or_default().matches(" as ").count()
     }
 }
+
+/// Which rows of a view.
+#[derive(Debug)]
+pub enum From<'a> {
+    /// All.
+    Start,
+    /// Those of a machine and of all after it.
+    Host(&'a HostId),
+    /// Those of one machine.
+    Only(&'a HostId),
+}
+
+/// A question that answers something everywhere, for forms to begin with.
+pub const EXAMPLE: &str = "select name, os_name, os_version, last_report_at from hosts order by name";
 
 /// Every published view.
 pub static ALL: &[View] = &[
     View {
         name: "hosts",
-        about: "one row per machine",
+        title: Text::new(
+            "機器1台",
+            "one row per machine",
+        ),
+        deep: false,
         text: "select h.uid as host, h.hostname as name, h.state as state, h.group_name as group_name,
             h.os_family as os_family, s.os_name as os_name, s.os_version as os_version, s.os_edition as os_edition,
             s.os_build as os_build, s.maker as maker, s.model as model, coalesce(s.serial, h.serial) as serial,
@@ -54,7 +87,11 @@ pub static ALL: &[View] = &[
     },
     View {
         name: "software",
-        about: "one row per installed title and machine",
+        title: Text::new(
+            "機器ごとの導入済みソフトウェア1件",
+            "one row per installed title and machine",
+        ),
+        deep: true,
         text: "select h.uid as host, h.hostname as host_name, t.name as name, t.version as version, t.arch as arch,
             t.vendor as vendor, t.source as source, t.scope as scope, i.user_name as user_name,
             {time i.installed_at * 1000} as installed_at
@@ -65,7 +102,11 @@ pub static ALL: &[View] = &[
     },
     View {
         name: "updates",
-        about: "one row per update that is not (fully) applied; look at facts for machines where this is not known",
+        title: Text::new(
+            "適用が済んでいない更新1件。取得できていない機器は facts で確かめてください",
+            "one row per update that is not (fully) applied; look at facts for machines where this is not known",
+        ),
+        deep: false,
         text: "select h.uid as host, h.hostname as host_name, u.update_id as id, u.title as title,
             u.package as package, u.installed as installed, u.candidate as candidate, u.origin as origin,
             u.class as class, u.security as security, u.severity as severity, u.cvss as cvss,
@@ -76,7 +117,11 @@ pub static ALL: &[View] = &[
     },
     View {
         name: "backups",
-        about: "one row per backup job, repository or declared path",
+        title: Text::new(
+            "バックアップのジョブ・リポジトリ・宣言されたパス1件",
+            "one row per backup job, repository or declared path",
+        ),
+        deep: false,
         text: "select h.uid as host, h.hostname as host_name, b.product as product, b.name as name, b.role as role,
             {time b.last_success} as last_success, b.result as result, b.copies as copies,
             {time b.oldest_copy} as oldest_copy, b.size_bytes as size_bytes, b.destination as destination,
@@ -87,7 +132,11 @@ pub static ALL: &[View] = &[
     },
     View {
         name: "media",
-        about: "one row per removable medium or portable device and machine",
+        title: Text::new(
+            "機器ごとの外部記憶媒体・携帯機器1台",
+            "one row per removable medium or portable device and machine",
+        ),
+        deep: false,
         text: "select h.uid as host, h.hostname as host_name, m.class as class, m.vendor_id as vendor_id,
             m.product_id as product_id, m.serial as serial, m.serial_genuine as serial_genuine,
             m.vendor as vendor, m.product as product, m.size_bytes as size_bytes, m.present as present,
@@ -98,7 +147,11 @@ pub static ALL: &[View] = &[
     },
     View {
         name: "accounts",
-        about: "one row per local account that a person can use or that is an administrator",
+        title: Text::new(
+            "人が使える、または管理者であるローカルアカウント1件",
+            "one row per local account that a person can use or that is an administrator",
+        ),
+        deep: false,
         text: "select h.uid as host, h.hostname as host_name, a.name as name, a.account_id as account_id,
             a.enabled as enabled, a.administrator as administrator, a.built_in as built_in
             from host_account a
@@ -107,7 +160,11 @@ pub static ALL: &[View] = &[
     },
     View {
         name: "findings",
-        about: "one row per control and machine; an outcome of unknown is neither pass nor fail",
+        title: Text::new(
+            "機器と項目ごとの判定1件。unknown は合格でも不合格でもありません",
+            "one row per control and machine; an outcome of unknown is neither pass nor fail",
+        ),
+        deep: false,
         text: "select h.uid as host, h.hostname as host_name, f.control as control,
             f.control_version as control_version, {outcome} as outcome, {message} as message,
             {time f.first_seen} as first_seen, {time coalesce(j.judged_at, f.last_seen)} as last_seen,
@@ -120,7 +177,11 @@ pub static ALL: &[View] = &[
     },
     View {
         name: "facts",
-        about: "one row per current fact, with its honest status",
+        title: Text::new(
+            "現在の事実1件と、その取得状態",
+            "one row per current fact, with its honest status",
+        ),
+        deep: true,
         text: "select h.uid as host, h.hostname as host_name, k.name as kind, f.status as status,
             {time f.collected_at} as collected_at, {time f.confirmed_at} as confirmed_at,
             {time f.observed_from} as since

@@ -119,6 +119,7 @@ fn exception_form(frame: &Frame, new: &NewException, error: Option<String>) -> F
     mitigations.insert(0, pairs("", frame.t("選んでください", "Choose")));
     let owner = if new.owner.is_empty() { frame.user.as_deref().unwrap_or_default() } else { &new.owner };
     FormView {
+        asks: false,
         action: "/exceptions",
         title: frame.t("例外を記録", "Record an exception").to_owned(),
         submit: frame.t("記録する", "Record").to_owned(),
@@ -156,6 +157,7 @@ async fn exception_page(
             false => Vec::new(),
         },
         href: host_of(e),
+        ..RowView::default()
     };
     let past = |e: &Ended<Exception>| {
         let mut cells = exception_cells(&frame, &names, &e.what, now);
@@ -180,7 +182,7 @@ async fn exception_page(
         let rows = ended.iter().map(past).collect();
         page.lists.push(Listing::new(&columns, rows, "").titled(frame.t("終了した例外", "Ended exceptions")));
     }
-    page.form = operator.then(|| exception_form(&frame, new, error));
+    page.forms = operator.then(|| exception_form(&frame, new, error)).into_iter().collect();
     Ok(render(&page))
 }
 
@@ -274,6 +276,7 @@ fn attestation_form(frame: &Frame, form: &AttestationForm, error: Option<String>
     let holds = holds.iter().map(|(v, ja, en)| ((*v).to_owned(), frame.t(ja, en).to_owned())).collect();
     let by = if form.by.is_empty() { frame.user.as_deref().unwrap_or_default() } else { &form.by };
     FormView {
+        asks: false,
         action: "/attestations",
         title: frame.t("自己申告を記録", "Record an attestation").to_owned(),
         submit: frame.t("記録する", "Record").to_owned(),
@@ -345,8 +348,11 @@ async fn attestation_page(
         newest.insert(&a.criterion, a);
     }
     let href = |a: &Attestation| Some(format!("/criteria/{}", a.criterion));
-    let row =
-        |a: &Attestation, acts| RowView { cells: attestation_cells(&frame, a, now), acts, href: href(a) };
+    let row = |a: &Attestation, acts| RowView {
+        acts,
+        href: href(a),
+        ..RowView::of(attestation_cells(&frame, a, now))
+    };
     let act = |a: &Attestation| match operator {
         true => vec![end(&frame, format!("/attestations/{}/end", a.id), "取り下げる", "Withdraw")],
         false => Vec::new(),
@@ -383,7 +389,7 @@ async fn attestation_page(
         let list = Listing::new(&columns, ended.iter().map(past).collect(), "");
         page.lists.push(list.titled(frame.t("取り下げた自己申告", "Withdrawn attestations")));
     }
-    page.form = operator.then(|| attestation_form(&frame, form, error));
+    page.forms = operator.then(|| attestation_form(&frame, form, error)).into_iter().collect();
     Ok(render(&page))
 }
 

@@ -53,7 +53,7 @@ async fn token_page(
                 frame.time(&t.expires_at),
                 actor_title(&t.created_by, frame.lang),
             ];
-            RowView { cells, acts, href: None }
+            RowView { acts, ..RowView::of(cells) }
         })
         .collect();
     let columns = [
@@ -72,7 +72,8 @@ async fn token_page(
     let list = Listing::new(&columns, rows, empty);
     let mut page = TablePage::new(&frame, frame.t("登録トークン", "Enrolment tokens"), lead, list);
     page.notice = notice;
-    page.form = Some(FormView {
+    page.forms.push(FormView {
+        asks: false,
         action: "/tokens",
         submit: frame.t("トークンを作る", "Make a token").to_owned(),
         fields: vec![

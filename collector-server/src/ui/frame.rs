@@ -37,6 +37,8 @@ const MENU: &[(&str, &str, Text, Role)] = &[
     ("exceptions", "/exceptions", Text::new("例外", "Exceptions"), Role::Auditor),
     ("attestations", "/attestations", Text::new("自己申告", "Attestations"), Role::Auditor),
     ("snapshots", "/snapshots", Text::new("スナップショット", "Snapshots"), Role::Auditor),
+    ("query", "/query", Text::new("検索式", "Query"), Role::Auditor),
+    ("policy", "/policy", Text::new("ポリシー", "Policy"), Role::Auditor),
     ("tokens", "/tokens", Text::new("登録トークン", "Enrolment"), Role::Operator),
     ("users", "/users", Text::new("ユーザー", "Users"), Role::Admin),
     ("audit", "/audit", Text::new("操作記録", "Audit log"), Role::Auditor),
@@ -119,6 +121,11 @@ impl Frame {
     /// Text from outside without control and direction characters; HTML is escaped by the template.
     pub(super) fn safe(&self, text: impl AsRef<str>) -> String {
         printable(text.as_ref())
+    }
+
+    /// Lines a field for longer text shows.
+    pub(super) fn rows(&self, text: &str) -> usize {
+        (text.lines().count() + 1).clamp(5, 30)
     }
 
     pub(super) fn dash(&self, text: &Option<String>) -> String {
@@ -233,7 +240,7 @@ fn badge(family: &str, class: &str, title: &str) -> String {
 }
 
 /// What a fact's status means, for people.
-pub(super) fn status_title(status: Status) -> Text {
+pub(crate) fn status_title(status: Status) -> Text {
     match status {
         Status::Known => Text::new("取得済み", "Known"),
         Status::Partial => Text::new("一部のみ", "Partial"),
@@ -246,7 +253,7 @@ pub(super) fn status_title(status: Status) -> Text {
 }
 
 /// Where a host stands, for people.
-pub(super) fn host_state_title(state: HostState) -> Text {
+pub(crate) fn host_state_title(state: HostState) -> Text {
     match state {
         HostState::Pending => Text::new("確認待ち", "Pending"),
         HostState::Confirmed => Text::new("管理対象", "Confirmed"),

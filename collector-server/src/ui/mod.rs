@@ -11,6 +11,9 @@ mod frame;
 mod host;
 mod org;
 mod overview;
+mod policy;
+mod query;
+mod snapshots;
 mod table;
 mod tables;
 mod users;
@@ -41,7 +44,12 @@ pub fn routes() -> Router<AdminState> {
         .route("/hosts/{id}/{verb}", post(host::act))
         .route("/software", get(tables::software))
         .route("/software/hosts", get(tables::software_hosts))
-        .route("/snapshots", get(tables::snapshots).post(tables::take_snapshot))
+        .route("/snapshots", get(snapshots::list).post(snapshots::take))
+        .route("/snapshots/diff", get(snapshots::diff))
+        .route("/snapshots/schedule", post(snapshots::schedule))
+        .route("/snapshots/{id}/pack", get(snapshots::pack))
+        .route("/policy", get(policy::page).post(policy::set))
+        .route("/query", get(query::page).post(query::ask))
         .route("/tokens", get(enrolment::tokens).post(enrolment::create_token))
         .route("/tokens/{id}/revoke", post(enrolment::revoke_token))
         .route("/exceptions", get(answer::exceptions).post(answer::add_exception))
@@ -282,6 +290,7 @@ fn local(path: &str) -> &str {
     if fine { path } else { "/" }
 }
 
+pub(crate) use self::frame::{host_state_title, status_title};
 /// Moves a host to another state; console and API do the same.
 pub(crate) use self::host::change as change_host;
 

@@ -30,6 +30,7 @@ pub(super) async fn list(State(state): State<AdminState>, viewer: Viewer) -> Res
             ],
             acts: if here { Vec::new() } else { vec![go] },
             href: here.then(|| "/".to_owned()),
+            ..RowView::default()
         }
     };
     let columns = [frame.t("組織", "Organisation"), "ID", frame.t("権限", "Role"), frame.t("状態", "State")];

@@ -14,7 +14,7 @@ use super::table::Listing;
 use super::{PageError, Viewer, answer, render};
 use crate::http::auth::AdminState;
 use crate::http::error::{ApiError, Code};
-use crate::query::{ControlCounts, CoverageCounts};
+use crate::query::{ControlCounts, CoverageCounts, FindingFilter, List};
 use crate::user::Role;
 
 /// The four items the product answers first.
@@ -236,19 +236,15 @@ pub(super) async fn criterion(
     let result = standing.criteria.iter().find(|r| r.criterion == number).ok_or_else(missing)?;
     let rules: Vec<&Control> = result.controls.iter().filter_map(|id| control::find(id)).collect();
     let findings = if rules.is_empty() {
-        Vec::new()
+        List { items: Vec::new(), next: None }
     } else {
-        let ids = result.controls.clone();
-        state
-            .store
-            .control_findings(caller.org, ids, MAX_ROWS + 1, Timestamp::now())
-            .await
-            .map_err(|e| frame.error(e))?
+        let filter = FindingFilter::of(&result.controls);
+        let list = state.store.finding_list(caller.org, filter, MAX_ROWS, Timestamp::now()).await;
+        list.map_err(|e| frame.error(e))?
     };
     let list = answer::exceptions_of(&state, &frame, caller.org, &result.controls).await?;
-    let truncated = findings.len() > MAX_ROWS as usize;
-    let rows =
-        findings.into_iter().take(MAX_ROWS as usize).map(|finding| row_view(&frame, finding)).collect();
+    let truncated = findings.next.is_some();
+    let rows = findings.items.into_iter().map(|finding| row_view(&frame, finding)).collect();
     let attestation = result.attestation.as_ref().and_then(|a| a.newest.as_ref()).map(|a| {
         vec![
             (frame.t("内容", "Statement"), a.statement.clone()),

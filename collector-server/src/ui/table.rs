@@ -26,7 +26,7 @@ pub(super) struct Field {
     pub(super) title: String,
     pub(super) value: String,
     pub(super) required: bool,
-    /// `text`, `date`, `number`, `area`, `hidden`; ignored where there are choices.
+    /// `text`, `date`, `number`, `area`, `code`, `hidden`; ignored where there are choices.
     pub(super) kind: &'static str,
     pub(super) choices: Vec<(String, String)>,
     pub(super) hint: String,
@@ -71,10 +71,12 @@ impl Field {
     }
 }
 
-/// A form that posts.
+/// A form.
 #[derive(Default)]
 pub(super) struct FormView {
     pub(super) action: &'static str,
+    /// Asks for another page instead of changing something.
+    pub(super) asks: bool,
     pub(super) title: String,
     pub(super) fields: Vec<Field>,
     pub(super) submit: String,
@@ -102,6 +104,8 @@ pub(super) struct RowView {
     pub(super) acts: Vec<Act>,
     /// Where the first cell leads.
     pub(super) href: Option<String>,
+    /// What else it leads to: address and title.
+    pub(super) links: Vec<(String, String)>,
 }
 
 impl RowView {
@@ -134,7 +138,7 @@ impl Listing {
     }
 
     pub(super) fn acts(&self) -> bool {
-        self.rows.iter().any(|row| !row.acts.is_empty())
+        self.rows.iter().any(|row| !row.acts.is_empty() || !row.links.is_empty())
     }
 }
 
@@ -145,7 +149,7 @@ pub(super) struct TablePage {
     pub(super) title: String,
     pub(super) lead: String,
     pub(super) notice: Option<Notice>,
-    pub(super) form: Option<FormView>,
+    pub(super) forms: Vec<FormView>,
     pub(super) lists: Vec<Listing>,
     pub(super) next: Option<String>,
     /// What is searched for, where the table has a search.
@@ -159,7 +163,7 @@ impl TablePage {
             title: title.to_owned(),
             lead: lead.to_owned(),
             notice: None,
-            form: None,
+            forms: Vec::new(),
             lists: vec![list],
             next: None,
             search: None,

@@ -1,26 +1,16 @@
-//! Plain tables: software, snapshots, audit log.
+//! Plain tables: software, audit log.
 
 use axum::extract::State;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::Response;
 use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::frame::Frame;
-use super::table::{FormView, Listing, RowView, TablePage};
-use super::{Asked, PageError, Sent, Viewer, render, urlencode};
+use super::table::{Listing, RowView, TablePage};
+use super::{Asked, PageError, Viewer, render, urlencode};
 use crate::audit::{action_title, actor_title};
 use crate::http::auth::{AdminState, Caller};
-use crate::query::{DEFAULT_PAGE, MAX_PAGE};
-use crate::snapshot;
-use crate::user::Role;
-
-#[derive(Deserialize)]
-pub(super) struct SoftwareQuery {
-    #[serde(default)]
-    text: String,
-    #[serde(default)]
-    after: String,
-}
+use crate::query::{TitleFilter, TitleHostFilter, page_size};
 
 /// How much of the fleet a list rests on: what was not collected is no empty list.
 async fn basis(state: &AdminState, caller: &Caller, frame: &Frame, kind: &str) -> Result<String, PageError> {
@@ -43,13 +33,13 @@ async fn basis(state: &AdminState, caller: &Caller, frame: &Frame, kind: &str) -
 pub(super) async fn software(
     State(state): State<AdminState>,
     viewer: Viewer,
-    Asked(query): Asked<SoftwareQuery>,
+    Asked(query): Asked<TitleFilter>,
 ) -> Result<Response, PageError> {
     let Viewer { caller, mut frame } = viewer;
     frame.active = "software";
     let page = state
         .store
-        .software_titles(caller.org, &query.text, &query.after, DEFAULT_PAGE)
+        .software_titles(caller.org, query.clone(), page_size(query.limit))
         .await
         .map_err(|e| frame.error(e))?;
     let rows = page
@@ -92,24 +82,18 @@ pub(super) async fn software(
     Ok(render(&view))
 }
 
-#[derive(Deserialize)]
-pub(super) struct TitleQuery {
-    name: String,
-    #[serde(default)]
-    version: Option<String>,
-}
-
 /// GET /software/hosts: the machines that have a title.
 pub(super) async fn software_hosts(
     State(state): State<AdminState>,
     viewer: Viewer,
-    Asked(query): Asked<TitleQuery>,
+    Asked(query): Asked<TitleHostFilter>,
 ) -> Result<Response, PageError> {
     let Viewer { caller, mut frame } = viewer;
     frame.active = "software";
-    let found = state.store.software_hosts(caller.org, &query.name, query.version.as_deref(), MAX_PAGE).await;
+    let found = state.store.software_hosts(caller.org, query.clone(), page_size(query.limit)).await;
+    let found = found.map_err(|e| frame.error(e))?;
     let rows = found
-        .map_err(|e| frame.error(e))?
+        .items
         .iter()
         .map(|h| RowView {
             href: Some(format!("/hosts/{}", h.host)),
@@ -131,58 +115,12 @@ pub(super) async fn software_hosts(
     let empty =
         frame.t("このソフトウェアが入っている機器は見つかりません。", "No machine is known to have it.");
     let list = Listing::new(&columns, rows, empty);
-    Ok(render(&TablePage::new(&frame, &frame.safe(&query.name), &lead, list)))
-}
-
-/// GET /snapshots
-pub(super) async fn snapshots(
-    State(state): State<AdminState>,
-    viewer: Viewer,
-) -> Result<Response, PageError> {
-    let Viewer { caller, mut frame } = viewer;
-    frame.active = "snapshots";
-    let all = state.store.snapshot_rows(caller.org).await.map_err(|e| frame.error(e))?;
-    let rows = all
-        .iter()
-        .map(|s| {
-            RowView::of(vec![s.id.clone(), frame.time(&s.taken_at), s.hosts.to_string(), s.digest.clone()])
-        })
-        .collect();
-    let columns = [
-        "ID",
-        frame.t("取得日時", "Taken"),
-        frame.t("機器数", "Machines"),
-        frame.t("ダイジェスト", "Digest"),
-    ];
-    let lead = frame.t(
-        "ある時点の事実と判定を固定した記録です。証跡は tenken-collector snapshot export ID -o ファイル で書き出します。",
-        "Facts and findings frozen at one moment. Write the evidence with tenken-collector snapshot export ID -o FILE.",
-    );
-    let empty = frame.t("スナップショットはまだありません。", "No snapshot was taken yet.");
-    let list = Listing::new(&columns, rows, empty);
-    let mut page = TablePage::new(&frame, frame.t("スナップショット", "Snapshots"), lead, list);
-    page.form = caller.actor.may(Role::Operator).then(|| FormView {
-        action: "/snapshots",
-        submit: frame.t("今の状態を固定する", "Take one now").to_owned(),
-        ..FormView::default()
-    });
+    let mut page = TablePage::new(&frame, &frame.safe(&query.name), &lead, list);
+    let version = query.version.map_or_else(String::new, |v| format!("&version={}", urlencode(&v)));
+    page.next = found
+        .next
+        .map(|after| format!("/software/hosts?name={}{version}&after={after}", urlencode(&query.name)));
     Ok(render(&page))
-}
-
-#[derive(Deserialize)]
-pub(super) struct Nothing {}
-
-/// POST /snapshots: freezes the state now.
-pub(super) async fn take_snapshot(
-    State(state): State<AdminState>,
-    sent: Sent<Nothing>,
-) -> Result<Response, PageError> {
-    let Sent { caller, frame, .. } = sent;
-    caller.need(Role::Operator).map_err(|e| frame.error(e))?;
-    let key = state.keys.signing_key();
-    let taken = snapshot::take(&state.store, key, &caller.actor, Timestamp::now()).await;
-    taken.map_err(|e| frame.error(e))?;
-    Ok(Redirect::to("/snapshots").into_response())
 }
 
 #[derive(Deserialize)]

@@ -49,7 +49,7 @@ fn row(frame: &Frame, caller: &Caller, u: &UserRow) -> RowView {
         standing.to_owned(),
         frame.time_or_dash(&u.last_login_at),
     ];
-    RowView { cells, acts, href: None }
+    RowView { acts, ..RowView::of(cells) }
 }
 
 async fn page(
@@ -81,7 +81,8 @@ async fn page(
     );
     page.notice = notice;
     let role = if new.role.is_empty() { Role::Auditor.as_str() } else { &new.role };
-    page.form = Some(FormView {
+    page.forms.push(FormView {
+        asks: false,
         action: "/users",
         title: frame.t("ユーザーを追加", "Add a user").to_owned(),
         submit: frame.t("追加する", "Add").to_owned(),

@@ -17,8 +17,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use rustls_pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
@@ -28,8 +27,6 @@ use crate::store::error::{Result, StoreError};
 
 /// Largest password file, bytes.
 const MAX_PASSWORD: u64 = 4096;
-/// Largest file of authorities, bytes.
-const MAX_AUTHORITIES: u64 = 1024 * 1024;
 
 /// Where a server is and how to speak with it.
 #[derive(Clone)]
@@ -188,23 +185,7 @@ fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier
 
 /// TLS with a server whose certificate is checked, with its name.
 fn verifying(file: Option<&str>) -> Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    match file {
-        Some(path) => {
-            for certificate in CertificateDer::pem_slice_iter(&read(path, MAX_AUTHORITIES)?) {
-                let certificate = certificate.map_err(|e| wrong(format_args!("{path}: {e}")))?;
-                roots.add(certificate).map_err(|e| wrong(format_args!("{path}: {e}")))?;
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    if roots.is_empty() {
-        let place = file.unwrap_or("this system's store");
-        return Err(wrong(format_args!("{place} holds no certificate authority")));
-    }
-    Ok(builder()?.with_root_certificates(roots).with_no_client_auth())
+    crate::tls::client(file.map(std::path::Path::new)).map_err(|e| wrong(format_args!("{e}")))
 }
 
 /// TLS with whoever answers: against listeners, not against somebody in the middle.

@@ -7,10 +7,13 @@
 //! time limit. The organisation is never part of the caller's text.
 
 pub mod guard;
+mod page;
 mod postgres;
 mod sqlite;
 #[cfg(test)]
 mod tests;
+
+pub use page::{Place, ViewPage};
 
 use std::time::Duration;
 
