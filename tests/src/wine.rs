@@ -141,6 +141,12 @@ impl Wine {
         &self.programs
     }
 
+    /// A path of Linux as Windows programs see it.
+    #[must_use]
+    pub fn path(path: &Path) -> String {
+        format!("Z:{}", path.display()).replace('/', "\\")
+    }
+
     /// A path of drive C as Linux sees it.
     #[must_use]
     pub fn drive(&self, path: &str) -> PathBuf {
