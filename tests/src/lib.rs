@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod driver;
+pub mod judged;
 pub mod load;
 pub mod machine;
 pub mod postgres;
@@ -12,5 +13,7 @@ pub mod proxy;
 pub mod scene;
 pub mod stored;
 pub mod tmpfs;
+pub mod windows_machine;
+pub mod windows_page;
 pub mod wine;
 pub mod workspace;

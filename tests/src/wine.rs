@@ -14,6 +14,7 @@ use crate::workspace;
 /// Target the programs are built for.
 pub const TARGET: &str = "x86_64-pc-windows-gnu";
 const MINGW: &str = "/usr/bin/x86_64-w64-mingw32-gcc";
+const STRIP: &str = "/usr/bin/x86_64-w64-mingw32-strip";
 /// The program that runs Windows programs.
 pub const PROGRAM: &str = "/usr/bin/wine";
 const SERVER: &str = "/usr/lib/wine/wineserver";
@@ -50,12 +51,13 @@ pub fn lacks() -> Option<String> {
 }
 
 impl Wine {
-    /// Makes a prefix under `folder` and copies the built programs into it.
+    /// Makes a prefix under `folder` with the built programs, without what is for debuggers: most of them.
     pub fn start(folder: &Path) -> Result<Self> {
         let wine = Self::empty(folder)?;
         for name in ["tenken-agent.exe", "tenken-collector.exe"] {
             let built = folder_of_programs().join(name);
-            std::fs::copy(&built, wine.programs.join(name)).with_context(|| built.display().to_string())?;
+            let mut strip = Command::new(STRIP);
+            wine.succeed(strip.arg("-o").arg(wine.programs.join(name)).arg(&built))?;
         }
         Ok(wine)
     }
@@ -139,6 +141,12 @@ impl Wine {
     #[must_use]
     pub fn programs(&self) -> &Path {
         &self.programs
+    }
+
+    /// A path of Linux as Windows programs see it.
+    #[must_use]
+    pub fn path(path: &Path) -> String {
+        format!("Z:{}", path.display()).replace('/', "\\")
     }
 
     /// A path of drive C as Linux sees it.

@@ -98,26 +98,47 @@ fn info(service: &Service, place: Place<'_>) -> ServiceInfo {
     }
 }
 
-/// Everything beyond what a service must have; gives what the manager refused.
-fn configure(service: &Service, handle: &Handle) -> NotTaken {
+/// Restarted, ever later, also after it ended with an error of its own.
+fn recovery() -> ServiceFailureActions {
     let restart =
         |s| ServiceAction { action_type: ServiceActionType::Restart, delay: Duration::from_secs(s) };
-    let recovery = ServiceFailureActions {
+    ServiceFailureActions {
         reset_period: ServiceFailureResetPeriod::After(Duration::from_secs(86_400)),
         reboot_msg: None,
         command: None,
         actions: Some(vec![restart(30), restart(60), restart(300)]),
-    };
+    }
+}
+
+/// Everything beyond what a service must have; gives what the manager refused, or took and did not keep.
+fn configure(service: &Service, handle: &Handle) -> NotTaken {
     let plain = |result: windows_service::Result<()>| result.map_err(|e| words(&e));
     let settings = [
         ("description", plain(handle.set_description(service.about))),
         ("delayed start", plain(handle.set_delayed_auto_start(service.delayed))),
-        ("recovery", plain(handle.update_failure_actions(recovery))),
-        ("recovery after errors", plain(handle.set_failure_actions_on_non_crash_failures(true))),
+        ("recovery", plain(handle.update_failure_actions(recovery())).and_then(|()| recovers(handle))),
+        (
+            "recovery after errors",
+            plain(handle.set_failure_actions_on_non_crash_failures(true))
+                .and_then(|()| kept(handle.get_failure_actions_on_non_crash_failures(), |on| *on)),
+        ),
         ("service SID", plain(handle.set_config_service_sid_info(ServiceSidType::Unrestricted))),
         ("privileges", sys::require_privileges(handle, service.privileges).map_err(|e| e.to_string())),
     ];
     settings.into_iter().filter_map(|(name, set)| set.err().map(|e| format!("{name}: {e}"))).collect()
+}
+
+fn recovers(handle: &Handle) -> Result<(), String> {
+    let wanted = recovery();
+    kept(handle.get_failure_actions(), |found| {
+        (found.reset_period, &found.actions) == (wanted.reset_period, &wanted.actions)
+    })
+}
+
+/// Whether the manager gives back what it took.
+fn kept<T>(read: windows_service::Result<T>, same: impl FnOnce(&T) -> bool) -> Result<(), String> {
+    let found = read.map_err(|error| format!("not given back: {}", words(&error)))?;
+    if same(&found) { Ok(()) } else { Err("not kept".to_owned()) }
 }
 
 pub fn uninstall(service: &Service) -> Result<(), ServiceError> {

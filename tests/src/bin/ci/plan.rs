@@ -119,17 +119,21 @@ fn windows(context: &mut Context) -> Result<Outcome> {
     if let Some(why) = context.tools.lacks_target(WINDOWS).or_else(|| context.tools.lacks("windows")) {
         return Ok(Outcome::Skipped(why));
     }
-    let programs = ["-p", "tenken-agent", "-p", "tenken-collector", "-p", "tenken-service"];
-    let mut build = context.cargo(&["build", "--target", WINDOWS]);
-    build.args(programs);
+    let all = |mut command: Command| {
+        command.args(["--target", WINDOWS, "-p", "tenken-service"]).args(SHIPPED);
+        command
+    };
+    let build = all(context.cargo(&["build"]));
+    let mut lints = all(context.cargo(&["clippy", "--all-targets"]));
+    lints.args(["--", "-D", "warnings"]);
     let mut story = context.cargo(&["test", "--workspace", "--test", "windows"]);
     story.env(wine::REQUIRED_VARIABLE, "1");
     let prefix = tempfile::tempdir()?;
     let wine = wine::Wine::empty(prefix.path())?;
-    // The crate that speaks to Windows itself; its tests of access lists and rights run on the real calls.
-    let mut units = context.cargo(&["test", "--target", WINDOWS, "-p", "tenken-service"]);
+    // What speaks to Windows itself runs on the real calls; everything else on Windows' paths and files.
+    let mut units = all(context.cargo(&["test", "--lib"]));
     units.envs(wine.environment()).env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", wine::PROGRAM);
-    context.run_all(vec![build, units, story])
+    context.run_all(vec![build, lints, units, story])
 }
 
 fn macos(context: &mut Context) -> Result<Outcome> {
