@@ -167,7 +167,8 @@ pub struct BackupTarget {
     /// Host names, host ids or groups (`group:NAME`) it applies to; empty is every host.
     #[serde(default)]
     pub hosts: Vec<String>,
-    /// Products that may fulfil it; empty is any.
+    /// Products that may fulfil it; empty is any. Where `jobs` is empty too, only a job that names the target
+    /// itself, or the only job of a machine with one such target, is taken to fulfil it.
     #[serde(default)]
     pub products: Vec<String>,
     /// Job names that may fulfil it; empty is any.

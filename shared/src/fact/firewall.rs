@@ -10,6 +10,10 @@ use crate::collected::SourceState;
 pub struct Firewall {
     /// Whether inbound traffic that no rule allows is refused now; `None` where it could not be known.
     pub active: Option<bool>,
+    /// Where `active` is `false`: the protocols in use whose inbound traffic is not refused (`ipv4`, `ipv6`),
+    /// as far as it could be told apart.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unfiltered: Vec<String>,
     /// Each product or rule set found.
     pub products: Vec<FirewallProduct>,
     /// What was read.

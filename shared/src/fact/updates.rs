@@ -13,7 +13,8 @@ pub struct Updates {
     pub pending: Vec<PendingUpdate>,
     /// Which service answered (`apt`, `dnf`, `wsus`, `microsoft_update` ...).
     pub server: Option<String>,
-    /// Whether the metadata tell security updates apart; `false` makes every update count (CentOS Stream, pacman, apk).
+    /// Whether any metadata tell security updates apart; `false` makes every update count (CentOS Stream, pacman,
+    /// apk). Where only some do, `security` of the others' updates is unknown.
     pub security_known: bool,
     /// One per repository, database or service.
     pub sources: Vec<SourceState>,

@@ -242,6 +242,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("tpm", "TPM", "TPM"),
     ("traces", "痕跡", "traces"),
     ("truncated", "省略あり", "truncated"),
+    ("unfiltered", "制限のない通信", "unfiltered"),
     ("up", "接続中", "up"),
     ("usb_storage", "USBストレージ", "USB storage"),
     ("used_pct", "使用率(%)", "used (%)"),

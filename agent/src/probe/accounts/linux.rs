@@ -1,6 +1,7 @@
 //! Accounts of a Linux machine.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{ErrorKind, Read as _, Seek as _, SeekFrom};
 
 use jiff::{SignedDuration, Timestamp};
 use tenken_shared::collected::{Reason, Status};
@@ -14,7 +15,7 @@ use crate::sys::{FileKind, Sys, SysError};
 
 const MAX_SUDOERS: usize = 200;
 const MAX_WTMP: u64 = 64 * 1024 * 1024;
-const MAX_LASTLOG: u64 = 64 * 1024 * 1024;
+const LASTLOG: &str = "/var/log/lastlog";
 /// Groups that desktop services (polkit) treat as administrators where their rules do not say otherwise.
 const POLKIT_FOLDERS: [&str; 2] = ["/etc/polkit-1/rules.d", "/usr/share/polkit-1/rules.d"];
 
@@ -35,8 +36,13 @@ pub(super) fn collect(sys: &Sys) -> Vec<Collection> {
     let directories = directories(sys, &mut sources);
     let admins = Admins::new(&users, &groups, &rules);
     let (items, system_accounts) = accounts(sys, &users, shadow.as_ref(), &admins);
-    let observed = observed(sys, &mut sources, &users, &items, shadow.as_ref());
+    // Log-ons are a fact of their own: a log that cannot be read leaves the accounts whole.
+    let mut uses = Sources::new();
+    uses.require_programs(sys);
+    let observed = observed(sys, &mut uses, &users, &items, shadow.as_ref());
     let states = sources.into_vec();
+    let mut observed_states = uses.into_vec();
+    observed_states.extend(states.iter().filter(|s| s.source == "/etc/shadow").cloned());
     let body = Accounts {
         items,
         system_accounts,
@@ -47,7 +53,7 @@ pub(super) fn collect(sys: &Sys) -> Vec<Collection> {
     let source = "/etc/passwd; /etc/shadow; /etc/group; /etc/sudoers; polkit rules";
     vec![
         Collection::of(collected(body, &states), source, sys.now()),
-        Collection::of(collected(observed, &states), "lastlog; wtmp; /etc/shadow", sys.now()),
+        Collection::of(collected(observed, &observed_states), "lastlog; wtmp; /etc/shadow", sys.now()),
     ]
 }
 
@@ -92,8 +98,12 @@ fn admin_rules(sys: &Sys, sources: &mut Sources) -> BTreeSet<(Who, String)> {
     let mut pending = vec!["/etc/sudoers".to_owned()];
     let mut seen = BTreeSet::new();
     while let Some(path) = pending.pop() {
-        if seen.len() >= MAX_SUDOERS || !seen.insert(path.clone()) {
+        if !seen.insert(path.clone()) {
             continue;
+        }
+        if seen.len() > MAX_SUDOERS {
+            sources.truncated("sudoers", MAX_SUDOERS);
+            break;
         }
         let Some(text) = sources.text(sys, &path) else { continue };
         let unread = sudoers.unread_lines;
@@ -142,7 +152,11 @@ fn polkit(sys: &Sys, sources: &mut Sources) -> BTreeSet<(Who, String)> {
                 continue;
             }
         };
-        for entry in entries.iter().filter(|e| e.name.ends_with(".rules")).take(MAX_SUDOERS) {
+        let rules = entries.iter().filter(|e| e.name.ends_with(".rules"));
+        if rules.clone().nth(MAX_SUDOERS).is_some() {
+            sources.truncated(folder, MAX_SUDOERS);
+        }
+        for entry in rules.take(MAX_SUDOERS) {
             let path = format!("{folder}/{}", entry.name);
             let Some(text) = sources.optional_text(sys, &path) else { continue };
             let source = format!("polkit:{path}");
@@ -272,26 +286,21 @@ fn observed(
             BTreeMap::new()
         }
     };
-    let lastlog = match sys.read_capped("/var/log/lastlog", MAX_LASTLOG) {
-        Ok(bytes) => {
-            sources.known("/var/log/lastlog", bytes.len() / parse::LASTLOG_RECORD as usize);
-            bytes
+    let lastlog = match lastlog(sys, users, items) {
+        Ok(found) => {
+            sources.known(LASTLOG, found.len());
+            found
         }
         Err(error) => {
-            sources.error("/var/log/lastlog", &error);
-            vec![]
+            sources.error(LASTLOG, &error);
+            BTreeMap::new()
         }
-    };
-    let last = |name: &str| {
-        let uid = users.iter().find(|u| u.name == name)?.uid as usize;
-        let start = uid.checked_mul(parse::LASTLOG_RECORD as usize)?;
-        lastlog.get(start..).and_then(parse::lastlog_time)
     };
     let items = items.iter().filter_map(|account| {
         let changed = shadow.and_then(|s| s.get(&account.name)?.changed_days).filter(|d| *d > 0);
         let row = AccountUse {
             name: account.name.clone(),
-            last_logon: last(&account.name).max(wtmp.get(&account.name).copied()),
+            last_logon: lastlog.get(account.name.as_str()).copied().max(wtmp.get(&account.name).copied()),
             password_changed_at: changed.and_then(|days| {
                 Timestamp::UNIX_EPOCH.checked_add(SignedDuration::from_hours(days.checked_mul(24)?)).ok()
             }),
@@ -299,6 +308,30 @@ fn observed(
         (row.last_logon.is_some() || row.password_changed_at.is_some()).then_some(row)
     });
     AccountsObserved { items: items.collect() }
+}
+
+/// Last log-on of the listed accounts. The file has a record for every uid up to the highest that ever logged
+/// on, so that uids of a directory make it seem terabytes large: only the records asked for are read.
+fn lastlog<'a>(
+    sys: &Sys,
+    users: &[User],
+    items: &'a [Account],
+) -> Result<BTreeMap<&'a str, Timestamp>, SysError> {
+    let mut file = sys.open(LASTLOG)?;
+    let io = |e: std::io::Error| SysError::from_io(LASTLOG, &e);
+    let uids: BTreeMap<&str, u32> = users.iter().map(|u| (u.name.as_str(), u.uid)).collect();
+    let mut out = BTreeMap::new();
+    for name in items.iter().map(|a| a.name.as_str()) {
+        let Some(uid) = uids.get(name) else { continue };
+        let mut time = [0; 4];
+        file.seek(SeekFrom::Start(u64::from(*uid) * parse::LASTLOG_RECORD)).map_err(io)?;
+        match file.read_exact(&mut time) {
+            Ok(()) => out.extend(parse::lastlog_time(&time).map(|at| (name, at))),
+            Err(e) if e.kind() == ErrorKind::UnexpectedEof => {}
+            Err(e) => return Err(io(e)),
+        }
+    }
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -365,6 +398,47 @@ mod tests {
         fixture.write("etc/sudoers.d/new", "what is this\n");
         let fact = fixture.collect::<Accounts>(&PROBE, &ProbeConfig::default());
         assert_eq!(fact.reason().map(|r| r.code.as_str()), Some("unread_lines"));
+    }
+
+    #[test]
+    fn more_rules_than_are_read_leave_a_gap() {
+        let fixture = machine();
+        for number in 0..=MAX_SUDOERS {
+            fixture.write(&format!("etc/sudoers.d/r{number}"), "ito ALL=(ALL) ALL\n");
+        }
+        let fact = fixture.collect::<Accounts>(&PROBE, &ProbeConfig::default());
+        assert_eq!(
+            fact.reason().map(|r| (r.code.as_str(), r.detail.as_deref())),
+            Some(("truncated", Some("sudoers")))
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_vast_lastlog_is_read_where_the_accounts_are() {
+        let fixture = machine();
+        let path = "/var/log/lastlog";
+        fixture.write(path, vec![0; 1000 * 292]);
+        let mut file = std::fs::File::options().append(true).open(fixture.path(path)).unwrap();
+        std::io::Write::write_all(&mut file, &1_790_000_000_u32.to_le_bytes()).unwrap();
+        // A uid of a directory: the file is sparse.
+        file.set_len(2_000_000_000 * 292).unwrap();
+        let used = body(fixture.collect::<AccountsObserved>(&PROBE, &ProbeConfig::default()));
+        let last = |name: &str| used.items.iter().find(|u| u.name == name).and_then(|u| u.last_logon);
+        assert_eq!(last("ito"), Timestamp::from_second(1_790_000_000).ok());
+        assert_eq!(last("abe"), None);
+        let accounts = fixture.collect::<Accounts>(&PROBE, &ProbeConfig::default());
+        assert_eq!(accounts.status(), Status::Known);
+    }
+
+    #[test]
+    fn log_ons_that_cannot_be_read_leave_the_accounts_whole() {
+        let fixture = machine();
+        fixture.folder("/var/log/lastlog");
+        let accounts = fixture.collect::<Accounts>(&PROBE, &ProbeConfig::default());
+        assert_eq!(accounts.status(), Status::Known, "{:?}", accounts.reason());
+        let used = fixture.collect::<AccountsObserved>(&PROBE, &ProbeConfig::default());
+        assert_eq!(used.status(), Status::Partial);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Firewall of a Linux machine. What is loaded now decides; under a root folder only what would be
-//! loaded at boot is known, and `active` stays unknown.
+//! Firewall of a Linux machine. What is loaded now decides, for IPv4 and, where the machine has it, for IPv6;
+//! under a root folder only what would be loaded at boot is known, and `active` stays unknown.
 
 use tenken_shared::fact::firewall::{Firewall, FirewallProduct, FirewallProfile};
 
@@ -17,6 +17,7 @@ const IPTABLES: [(&str, &str); 4] = [
     ("/usr/sbin/ip6tables-legacy-save", "ip6-legacy"),
 ];
 
+const IPV6: &str = "/proc/sys/net/ipv6/conf";
 const NFTABLES_UNIT: &str = "nftables.service";
 const FIREWALLD_UNIT: &str = "firewalld.service";
 const UFW_UNIT: &str = "ufw.service";
@@ -39,7 +40,12 @@ pub(super) fn collect(sys: &Sys) -> Collection {
     products.extend(iptables(&units, loaded.iptables));
     products.extend(firewalld(sys, &units, &mut sources));
     products.extend(ufw(sys, &units, &mut sources));
-    let body = Firewall { active: loaded.active, products, sources: sources.into_vec() };
+    let body = Firewall {
+        active: loaded.active,
+        unfiltered: loaded.unfiltered,
+        products,
+        sources: sources.into_vec(),
+    };
     let states = body.sources.clone();
     Collection::of(
         collected(body, &states),
@@ -52,6 +58,7 @@ pub(super) fn collect(sys: &Sys) -> Collection {
 #[derive(Debug, Default)]
 struct Loaded {
     active: Option<bool>,
+    unfiltered: Vec<String>,
     nft: Option<Vec<FirewallProfile>>,
     iptables: Option<Vec<FirewallProfile>>,
 }
@@ -81,14 +88,50 @@ fn loaded(sys: &Sys, sources: &mut Sources) -> Loaded {
         }
     }
     let answers: Vec<&FirewallProfile> = out.nft.iter().chain(&out.iptables).flatten().collect();
-    out.active = if answers.iter().any(|p| parse::filters(p)) {
-        Some(true)
-    } else if out.nft.is_some() || legacy_tables_empty(sys) {
-        Some(false)
-    } else {
-        None
-    };
+    (out.active, out.unfiltered) = judge(&answers, ipv6(sys));
+    // That a tool shows no filter means there is none only where every kind of table was looked into.
+    if out.active == Some(false) && out.nft.is_none() && !legacy_tables_empty(sys) {
+        (out.active, out.unfiltered) = (None, vec![]);
+    }
     out
+}
+
+/// Whether each protocol in use is filtered, and those that are not. Whether IPv6 is in use matters only
+/// where IPv4 is filtered and IPv6 is not.
+fn judge(answers: &[&FirewallProfile], ipv6: Option<bool>) -> (Option<bool>, Vec<String>) {
+    let is_filtered =
+        |protocol: &str| answers.iter().any(|p| parse::filters(p) && parse::protocols(p).contains(&protocol));
+    let mut unfiltered = vec![];
+    if !is_filtered("ipv4") {
+        unfiltered.push("ipv4".to_owned());
+    }
+    if ipv6 != Some(false) && !is_filtered("ipv6") {
+        if ipv6.is_none() && unfiltered.is_empty() {
+            return (None, vec![]);
+        }
+        unfiltered.push("ipv6".to_owned());
+    }
+    (Some(unfiltered.is_empty()), unfiltered)
+}
+
+/// Whether any interface but the loopback one may use IPv6. Without the module, or with it switched off at
+/// boot, the folder is not there; `all` only passes its value on.
+fn ipv6(sys: &Sys) -> Option<bool> {
+    let interfaces = match sys.list(IPV6) {
+        Ok(interfaces) => interfaces,
+        Err(SysError::Absent { .. }) => return sys.is_live().then_some(false),
+        Err(_) => return None,
+    };
+    let mut any = false;
+    for interface in interfaces.iter().filter(|i| !matches!(i.name.as_str(), "all" | "lo")) {
+        match sys.read_line(&format!("{IPV6}/{}/disable_ipv6", interface.name)) {
+            Ok(Some(value)) => any |= value != "1",
+            // An interface that went away in between.
+            Ok(None) | Err(SysError::Absent { .. }) => {}
+            Err(_) => return None,
+        }
+    }
+    Some(any)
 }
 
 /// The kernel names the legacy tables in use; together with no nft table support there is no filter.
@@ -248,6 +291,50 @@ mod tests {
         fixture.write("etc/ufw/ufw.conf", "ENABLED=no\n");
         let firewall = body(fixture.collect::<Firewall>(&PROBE, &ProbeConfig::default()));
         assert_eq!((firewall.products[0].enabled, firewall.products[0].active), (Some(false), Some(false)));
+    }
+
+    #[test]
+    fn every_protocol_in_use_must_be_filtered() {
+        let chain = |name: &str, word: &str| FirewallProfile {
+            name: name.into(),
+            default_inbound: Some(word.into()),
+            ..FirewallProfile::default()
+        };
+        let (v4, v6) = (chain("ip filter INPUT", "drop"), chain("ip6-legacy filter INPUT", "reject"));
+        let (both, open6) = (chain("inet filter input", "drop"), chain("ip6 filter INPUT", "accept"));
+        let bridge = chain("bridge filter input", "drop");
+        let cases: [(&[&FirewallProfile], Option<bool>, Option<bool>, &[&str]); 9] = [
+            (&[&both], Some(true), Some(true), &[]),
+            (&[&v4, &v6], Some(true), Some(true), &[]),
+            (&[&v4, &open6], Some(true), Some(false), &["ipv6"]),
+            (&[&v4], Some(true), Some(false), &["ipv6"]),
+            (&[&v4], Some(false), Some(true), &[]),
+            (&[&v4], None, None, &[]),
+            (&[&v6], Some(true), Some(false), &["ipv4"]),
+            (&[&bridge], Some(false), Some(false), &["ipv4"]),
+            (&[], None, Some(false), &["ipv4", "ipv6"]),
+        ];
+        for (answers, ipv6, active, unfiltered) in cases {
+            let found = judge(answers, ipv6);
+            let open: Vec<&str> = found.1.iter().map(String::as_str).collect();
+            assert_eq!((found.0, open.as_slice()), (active, unfiltered), "{answers:?} {ipv6:?}");
+        }
+    }
+
+    #[test]
+    fn ipv6_is_in_use_where_an_interface_may_have_it() {
+        let fixture = Fixture::empty();
+        assert_eq!(ipv6(&fixture.sys()), None, "a folder without /proc tells nothing");
+        let set = |name: &str, value: &str| {
+            fixture.write(&format!("{IPV6}/{name}/disable_ipv6"), format!("{value}\n"));
+        };
+        set("all", "0");
+        set("lo", "0");
+        set("default", "1");
+        set("eth0", "1");
+        assert_eq!(ipv6(&fixture.sys()), Some(false));
+        set("eth0", "0");
+        assert_eq!(ipv6(&fixture.sys()), Some(true));
     }
 
     #[cfg(target_os = "linux")]

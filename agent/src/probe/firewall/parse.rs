@@ -94,6 +94,17 @@ pub fn filters(profile: &FirewallProfile) -> bool {
     profile.default_inbound.as_deref().is_some_and(|p| matches!(p, "drop" | "reject"))
 }
 
+/// Protocols whose traffic to the machine passes a chain, by the family its name begins with.
+#[must_use]
+pub fn protocols(profile: &FirewallProfile) -> &'static [&'static str] {
+    match profile.name.split(' ').next().unwrap_or_default() {
+        "inet" => &["ipv4", "ipv6"],
+        "ip" | "ip-legacy" => &["ipv4"],
+        "ip6" | "ip6-legacy" => &["ipv6"],
+        _ => &[],
+    }
+}
+
 /// `KEY=value` files of ufw (`ufw.conf`, `/etc/default/ufw`), quotes removed.
 #[must_use]
 pub fn shell_settings(text: &str) -> BTreeMap<String, String> {

@@ -81,7 +81,7 @@ fn firewall(sys: &Sys, running: &Running, others: &[SecurityProduct], mut source
     }));
     let active =
         if products.iter().any(|p| p.active == Some(true)) { Some(true) } else { products[0].active };
-    Firewall { active, products, sources: sources.into_vec() }
+    Firewall { active, products, sources: sources.into_vec(), ..Firewall::default() }
 }
 
 /// Certainly lets everything in.

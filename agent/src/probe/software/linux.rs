@@ -351,7 +351,11 @@ fn flatpak_version(sys: &Sys, active: &str, id: &str) -> Option<String> {
 
 /// Flatpaks that people installed for themselves. A home that may not be looked into is a gap.
 fn user_flatpaks(sys: &Sys) -> Vec<Part> {
-    let Ok(passwd) = sys.read_text(PASSWD) else { return vec![] };
+    let passwd = match sys.read_text(PASSWD) {
+        Ok(passwd) => passwd,
+        Err(SysError::Absent { .. }) => return vec![],
+        Err(error) => return vec![no_part("flatpak:user", &error)],
+    };
     let mut out = vec![];
     for line in passwd.lines().take(10_000) {
         let fields: Vec<&str> = line.split(':').collect();

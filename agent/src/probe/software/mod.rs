@@ -100,6 +100,17 @@ mod tests {
     }
 
     #[test]
+    fn accounts_that_cannot_be_read_leave_a_gap_of_their_flatpaks() {
+        let dir =
+            machine(&[("var/lib/dpkg/status", b"Package: a\nStatus: install ok installed\nVersion: 1\n\n")]);
+        assert_eq!(at(dir.path()).status(), Status::Known);
+        std::fs::create_dir(dir.path().join("etc/passwd")).unwrap();
+        let found = at(dir.path());
+        assert_eq!(found.status(), Status::Partial, "{:?}", found.reason());
+        assert_eq!(found.reason().unwrap().detail.as_deref(), Some("flatpak:user"));
+    }
+
+    #[test]
     fn debian_packages_that_are_installed() {
         let found = fixture("linux-debian");
         assert_eq!(found.status(), Status::Known);

@@ -7,7 +7,7 @@
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use tenken_shared::collected::{Reason, SourceState, Status};
+use tenken_shared::collected::SourceState;
 use tenken_shared::fact::updates::{HistoryEntry, UpdateHistory};
 
 use super::parse;
@@ -20,6 +20,7 @@ pub const WATCH: &[&str] = &[
     "/var/log/apt/history.log",
     "/var/log/dpkg.log",
     "/var/lib/dnf/history.sqlite",
+    "/usr/lib/sysimage/libdnf5/transaction_history.sqlite",
     "/var/log/zypp/history",
     "/var/log/pacman.log",
 ];
@@ -28,16 +29,51 @@ pub const WATCH: &[&str] = &[
 const MAX_ENTRIES: usize = 2_000;
 /// How far back.
 const MAX_DAYS: i64 = 400;
-/// Rotated logs read, `.1` the newest.
-const MAX_ROTATED: usize = 24;
+/// Rotated logs read: weekly ones of [`MAX_DAYS`].
+const MAX_ROTATED: usize = 60;
 /// Most bytes of one log, unpacked.
 const MAX_LOG: u64 = 64 * 1024 * 1024;
 
 const APT: &str = "/var/log/apt/history.log";
 const DPKG: &str = "/var/log/dpkg.log";
-const DNF: &str = "/var/lib/dnf/history.sqlite";
-const DNF5: [&str; 2] =
-    ["/usr/lib/sysimage/libdnf5/transaction_history.sqlite", "/var/lib/dnf/transaction_history.sqlite"];
+/// A history of dnf: the file, what to ask it, and what its numbers of actions mean.
+type Dnf = (&'static str, &'static str, fn(i64) -> &'static str);
+const DNF4: Dnf = (
+    "/var/lib/dnf/history.sqlite",
+    // Actions and states as libdnf's swdb has them; only what changes what is installed is taken.
+    "select r.name, r.epoch, r.version, r.release, i.action, t.dt_end, i.state = 1 and t.state = 1 \
+     from trans t join trans_item i on i.trans_id = t.id join rpm r on r.item_id = i.item_id \
+     where i.action in (1, 2, 4, 6, 8, 9) and coalesce(t.dt_end, t.dt_begin) >= ?1 \
+     order by t.id desc limit ?2",
+    |action| match action {
+        1 => "install",
+        2 => "downgrade",
+        6 => "upgrade",
+        9 => "reinstall",
+        _ => "remove",
+    },
+);
+// libdnf5's own tables, whose states are named in the database. The state of an item stays `Started` in
+// releases that do not keep it: that of the transaction decides, and an `Error` of either.
+const DNF5_SQL: &str = "select n.name, r.epoch, r.version, r.release, i.action_id, t.dt_end, \
+     ts.name = 'Ok' and coalesce(its.name, '') <> 'Error' \
+     from trans t join trans_item i on i.trans_id = t.id join rpm r on r.item_id = i.item_id \
+     join pkg_name n on n.id = r.name_id left join trans_state ts on ts.id = t.state_id \
+     left join trans_item_state its on its.id = i.state_id \
+     where i.action_id between 1 and 5 and max(coalesce(t.dt_end, 0), t.dt_begin) >= ?1 \
+     order by t.id desc limit ?2";
+const DNF5_ACTION: fn(i64) -> &'static str = |action| match action {
+    1 => "install",
+    2 => "upgrade",
+    3 => "downgrade",
+    4 => "reinstall",
+    _ => "remove",
+};
+const DNF: &[Dnf] = &[
+    DNF4,
+    ("/usr/lib/sysimage/libdnf5/transaction_history.sqlite", DNF5_SQL, DNF5_ACTION),
+    ("/var/lib/dnf/transaction_history.sqlite", DNF5_SQL, DNF5_ACTION),
+];
 const ZYPP: &str = "/var/log/zypp/history";
 const PACMAN: &str = "/var/log/pacman.log";
 
@@ -72,36 +108,74 @@ pub fn collect(sys: &Sys) -> Vec<Collection> {
     vec![Collection::of(settle::by_sources(body, &sources, "no_history_kept"), line, sys.now())]
 }
 
-/// A log with its rotated parts, newest first.
-fn logs(sys: &Sys, path: &str) -> Result<Vec<Vec<u8>>, SysError> {
-    let mut out = vec![sys.read_capped(path, MAX_LOG)?];
-    for number in 1..=MAX_ROTATED {
-        let names =
-            [format!("{path}.{number}"), format!("{path}.{number}.gz"), format!("{path}.{number}.xz")];
-        let Some(name) = names.iter().find(|n| sys.exists(n).unwrap_or(false)) else { break };
+/// A log with its rotated parts.
+#[derive(Debug, Default)]
+struct Log {
+    /// Newest first.
+    parts: Vec<Vec<u8>>,
+    /// Whether there are older parts than were read.
+    truncated: bool,
+}
+
+/// Reads a log with its rotated parts, which logrotate names by number (`.1` the newest) or by date. Right
+/// after a rotation there may be rotated ones only.
+fn logs(sys: &Sys, path: &str) -> Result<Log, SysError> {
+    let (folder, base) = path.rsplit_once('/').unwrap_or(("", path));
+    let entries = match sys.list(folder) {
+        Ok(entries) => entries,
+        Err(SysError::Absent { .. }) => vec![],
+        Err(error) => return Err(error),
+    };
+    let mut rotated: Vec<(Age, &str)> =
+        entries.iter().filter_map(|e| Some((age(base, &e.name)?, e.name.as_str()))).collect();
+    rotated.sort_unstable();
+    let mut out = Log { truncated: rotated.len() > MAX_ROTATED, ..Log::default() };
+    match sys.read_capped(path, MAX_LOG) {
+        Ok(bytes) => out.parts.push(bytes),
+        Err(SysError::Absent { .. }) if !rotated.is_empty() => {}
+        Err(error) => return Err(error),
+    }
+    for (_, name) in rotated.into_iter().take(MAX_ROTATED) {
+        let name = format!("{folder}/{name}");
         let mut bytes = vec![];
         let read = std::io::Read::read_to_end(
-            &mut std::io::Read::take(unpack::open(sys, name)?, MAX_LOG),
+            &mut std::io::Read::take(unpack::open(sys, &name)?, MAX_LOG),
             &mut bytes,
         );
-        read.map_err(|e| SysError::malformed(name, e))?;
-        out.push(bytes);
+        read.map_err(|e| SysError::malformed(&name, e))?;
+        out.parts.push(bytes);
     }
     Ok(out)
+}
+
+/// Order of rotated logs, the newest least: small numbers first, then late dates.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Age {
+    Number(u64),
+    Date(std::cmp::Reverse<u64>),
+}
+
+/// What a file is among the rotated parts of the log `base`; `None` where it is none.
+fn age(base: &str, name: &str) -> Option<Age> {
+    let rest = name.strip_prefix(base)?;
+    let rest = unpack::ENDINGS[1..].iter().find_map(|e| rest.strip_suffix(e)).unwrap_or(rest);
+    let digits = rest.strip_prefix(['.', '-'])?.replace('-', "");
+    let number = digits.parse().ok().filter(|_| digits.bytes().all(|b| b.is_ascii_digit()))?;
+    Some(if digits.len() < 8 { Age::Number(number) } else { Age::Date(std::cmp::Reverse(number)) })
 }
 
 fn debian(sys: &Sys, zone: &TimeZone, body: &mut UpdateHistory) {
     let mut runs: Vec<(Timestamp, Timestamp)> = vec![];
     match logs(sys, APT) {
-        Ok(parts) => {
+        Ok(log) => {
             let before = body.items.len();
-            for transaction in parts.iter().flat_map(|bytes| parse::apt_history(bytes, zone)) {
+            for transaction in log.parts.iter().flat_map(|bytes| parse::apt_history(bytes, zone)) {
                 if let (Some(start), Some(end)) = (transaction.start, transaction.end) {
                     runs.push((start, end));
                 }
                 body.items.extend(transaction.entries);
             }
-            body.sources.push(SourceState::known(format!("apt:{APT}"), body.items.len() - before));
+            body.sources.push(state(format!("apt:{APT}"), body.items.len() - before, log.truncated));
         }
         Err(error) => body.sources.push(settle::gap(format!("apt:{APT}"), &error)),
     }
@@ -111,17 +185,21 @@ fn debian(sys: &Sys, zone: &TimeZone, body: &mut UpdateHistory) {
         after > 0 && runs[after - 1].1 >= at
     };
     match logs(sys, DPKG) {
-        Ok(parts) => {
+        Ok(log) => {
             let before = body.items.len();
-            let entries = parts.iter().flat_map(|bytes| parse::dpkg_log(bytes, zone));
+            let entries = log.parts.iter().flat_map(|bytes| parse::dpkg_log(bytes, zone));
             body.items.extend(entries.filter(|e| !e.at.is_some_and(in_run)));
-            body.sources.push(SourceState::known(format!("dpkg:{DPKG}"), body.items.len() - before));
+            body.sources.push(state(format!("dpkg:{DPKG}"), body.items.len() - before, log.truncated));
         }
         Err(error) => body.sources.push(settle::gap(format!("dpkg:{DPKG}"), &error)),
     }
 }
 
-/// One plain log; gives whether it was there.
+fn state(source: String, count: usize, truncated: bool) -> SourceState {
+    SourceState { truncated, ..SourceState::known(source, count) }
+}
+
+/// One log that is read line by line; gives whether it was there.
 fn log(
     sys: &Sys,
     path: &str,
@@ -130,11 +208,11 @@ fn log(
     read: impl Fn(&[u8]) -> Vec<HistoryEntry>,
 ) -> bool {
     let source = format!("{name}:{path}");
-    match sys.read_capped(path, MAX_LOG) {
-        Ok(bytes) => {
-            let entries = read(&bytes);
-            body.sources.push(SourceState::known(source, entries.len()));
-            body.items.extend(entries);
+    match logs(sys, path) {
+        Ok(log) => {
+            let before = body.items.len();
+            body.items.extend(log.parts.iter().flat_map(|bytes| read(bytes)));
+            body.sources.push(state(source, body.items.len() - before, log.truncated));
             true
         }
         Err(SysError::Absent { .. }) => false,
@@ -145,65 +223,56 @@ fn log(
     }
 }
 
-/// dnf's transactions; gives whether a history was read. That of dnf 5 is of another shape and counts as
-/// not readable, so that install times stand in for it.
+/// dnf's transactions, of dnf 4 and of dnf 5; gives whether a history was read.
 fn dnf_history(sys: &Sys, since: Timestamp, body: &mut UpdateHistory) -> bool {
-    if let Some(path) = DNF5.iter().find(|p| sys.exists(p).unwrap_or(false)) {
-        let reason = Reason::with("format_not_supported", "dnf5");
-        body.sources.push(SourceState::gap(format!("dnf:{path}"), Status::Unsupported, reason));
-    }
-    let source = format!("dnf:{DNF}");
-    match dnf_entries(sys, since) {
-        Ok(entries) => {
-            let count = entries.len();
-            body.sources
-                .push(SourceState { truncated: count >= MAX_ENTRIES, ..SourceState::known(source, count) });
-            body.items.extend(entries);
-            true
-        }
-        Err(SysError::Absent { .. }) => false,
-        Err(error) => {
-            body.sources.push(settle::gap(source, &error));
-            false
+    let mut any = false;
+    for (path, sql, operation) in DNF {
+        let source = format!("dnf:{path}");
+        match dnf_entries(sys, path, sql, *operation, since) {
+            Ok(entries) => {
+                any = true;
+                body.sources.push(state(source, entries.len(), entries.len() >= MAX_ENTRIES));
+                body.items.extend(entries);
+            }
+            Err(SysError::Absent { .. }) => {}
+            Err(error) => body.sources.push(settle::gap(source, &error)),
         }
     }
+    any
 }
 
-/// Actions and states as libdnf's swdb has them; only what changes what is installed is taken.
-fn dnf_entries(sys: &Sys, since: Timestamp) -> Result<Vec<HistoryEntry>, SysError> {
-    const SQL: &str = "select r.name, r.epoch, r.version, r.release, i.action, i.state, t.dt_end, t.state \
-        from trans t join trans_item i on i.trans_id = t.id join rpm r on r.item_id = i.item_id \
-        where i.action in (1, 2, 4, 6, 8, 9) and coalesce(t.dt_end, t.dt_begin) >= ?1 order by t.id desc limit ?2";
-    let db = sys.sqlite(DNF)?;
+/// Transactions of one database. Both shapes are asked for the same columns: name, epoch, version, release,
+/// action, whether the package was done, when the transaction ended (0 or nothing while it runs, or where it
+/// broke off), and its state: 1 is done in dnf 4, 2 in dnf 5, and the question says so.
+fn dnf_entries(
+    sys: &Sys,
+    path: &str,
+    sql: &str,
+    operation: fn(i64) -> &'static str,
+    since: Timestamp,
+) -> Result<Vec<HistoryEntry>, SysError> {
+    let db = sys.sqlite(path)?;
     let failed = |e: rusqlite::Error| db.error(&e);
-    let mut query = db.connection().prepare(SQL).map_err(failed)?;
+    let mut query = db.connection().prepare(sql).map_err(failed)?;
     let mut rows = query.query((since.as_second(), MAX_ENTRIES as i64)).map_err(failed)?;
     let mut out = vec![];
     while let Some(row) = rows.next().map_err(failed)? {
-        let text = |i: usize| row.get::<_, String>(i);
-        let number = |i: usize| row.get::<_, Option<i64>>(i);
-        let epoch = number(1).map_err(failed)?.filter(|e| *e > 0);
-        let (version, release) = (text(2).map_err(failed)?, text(3).map_err(failed)?);
+        let text = |i: usize| row.get::<_, String>(i).map_err(failed);
+        let number = |i: usize| row.get::<_, Option<i64>>(i).map_err(failed);
+        let epoch = number(1)?.filter(|e| *e > 0);
+        let (version, release) = (text(2)?, text(3)?);
         let evr =
             epoch.map_or_else(|| format!("{version}-{release}"), |e| format!("{e}:{version}-{release}"));
-        let action = number(4).map_err(failed)?;
-        let operation = match action {
-            Some(1) => "install",
-            Some(2) => "downgrade",
-            Some(6) => "upgrade",
-            Some(9) => "reinstall",
-            _ => "remove",
-        };
-        let end = number(6).map_err(failed)?;
-        let done = |i: usize| number(i).map(|s| s == Some(1));
-        let result = match (end, done(5).map_err(failed)? && done(7).map_err(failed)?) {
+        let operation = operation(number(4)?.unwrap_or_default());
+        let end = number(5)?.filter(|s| *s > 0);
+        let result = match (end, number(6)? == Some(1)) {
             (None, _) => "in_progress",
             (Some(_), true) => "succeeded",
             (Some(_), false) => "failed",
         };
         let removed = operation == "remove";
         out.push(HistoryEntry {
-            package: Some(text(0).map_err(failed)?),
+            package: Some(text(0)?),
             version: Some(evr.clone()).filter(|_| !removed),
             previous_version: Some(evr).filter(|_| removed),
             operation: operation.to_owned(),
@@ -245,7 +314,7 @@ fn rpm_times(sys: &Sys, body: &mut UpdateHistory) {
 
 #[cfg(test)]
 mod tests {
-    use tenken_shared::collected::Collected;
+    use tenken_shared::collected::{Collected, Status};
 
     use super::super::{PROBE, ProbeConfig};
     use super::*;
@@ -287,6 +356,69 @@ mod tests {
     }
 
     #[test]
+    fn dnf_5_keeps_what_was_done_apart_from_what_was_only_begun() {
+        let found = history(&Fixture::of("update_history/linux-dnf5"));
+        assert_eq!(found.status(), Status::Known, "{:?}", found.reason());
+        let items = &found.value().unwrap().items;
+        let brief: Vec<_> = items
+            .iter()
+            .map(|e| (e.package.as_deref().unwrap(), e.operation.as_str(), e.result.as_str(), e.at.is_some()))
+            .collect();
+        assert_eq!(
+            brief,
+            [
+                ("broken", "upgrade", "failed", true),
+                ("half", "upgrade", "failed", true),
+                ("old-tools", "remove", "succeeded", true),
+                ("openssl", "upgrade", "succeeded", true),
+                ("base", "install", "succeeded", true),
+                ("begun", "upgrade", "in_progress", false),
+            ]
+        );
+        assert_eq!(items[3].version.as_deref(), Some("1:3.2.6-1.fc42"));
+        assert_eq!(items[2].previous_version.as_deref(), Some("1.0-1.fc42"));
+    }
+
+    #[test]
+    fn rotated_logs_are_read_by_number_and_by_date() {
+        let line = |package: &str, day: u8| {
+            format!("2026-10-{day:02} 09:00:00|install|{package}|1-1|x86_64|root|repo|0123|\n")
+        };
+        let fixture = Fixture::empty();
+        fixture
+            .write("/etc/timezone", "UTC\n")
+            .write(&format!("{ZYPP}-20261005"), line("b", 5))
+            .write(&format!("{ZYPP}-20261001.gz"), gzip(&line("a", 1)))
+            .write(&format!("{ZYPP}.old"), line("x", 9));
+        let names = |fixture: &Fixture| -> Vec<String> {
+            let found = history(fixture);
+            assert_eq!(found.status(), Status::Known, "{:?}", found.reason());
+            found.value().unwrap().items.iter().filter_map(|e| e.package.clone()).collect()
+        };
+        assert_eq!(names(&fixture), ["b", "a"], "right after a rotation");
+        fixture.write(ZYPP, line("c", 9));
+        assert_eq!(names(&fixture), ["c", "b", "a"]);
+        let ages: Vec<_> =
+            ["history.2.gz", "history-20261005.xz", "history.1", "history.old", "history", "history-x"]
+                .iter()
+                .map(|name| age("history", name))
+                .collect();
+        let date = Age::Date(std::cmp::Reverse(20_261_005));
+        assert_eq!(ages, [Some(Age::Number(2)), Some(date), Some(Age::Number(1)), None, None, None]);
+        assert!(Age::Date(std::cmp::Reverse(2)) < Age::Date(std::cmp::Reverse(1)));
+        for number in 0..=MAX_ROTATED {
+            fixture.write(&format!("{ZYPP}.{number}"), "");
+        }
+        assert_eq!(history(&fixture).status(), Status::Partial, "more than are read");
+    }
+
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut out = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+        std::io::Write::write_all(&mut out, text.as_bytes()).unwrap();
+        out.finish().unwrap()
+    }
+
+    #[test]
     fn cap_says_that_it_cut() {
         let fixture = Fixture::empty();
         let mut log = String::new();
@@ -303,7 +435,7 @@ mod tests {
     fn machine_without_logs_is_absent_and_a_damaged_database_failed() {
         let fixture = Fixture::empty();
         assert_eq!(history(&fixture).status(), Status::Absent);
-        fixture.write(DNF, vec![0xA5; 4096]);
+        fixture.write(DNF4.0, vec![0xA5; 4096]);
         assert_eq!(history(&fixture).status(), Status::Failed);
     }
 }

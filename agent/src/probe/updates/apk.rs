@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read as _;
 
+use ring::digest;
 use tenken_shared::collected::{Reason, SourceState, Status};
 use tenken_shared::fact::updates::{MetadataAge, PendingUpdate};
 
@@ -18,6 +19,7 @@ use crate::sys::{Sys, SysError};
 const INSTALLED: [&str; 2] = ["/lib/apk/db/installed", "/usr/lib/apk/db/installed"];
 const REPOSITORIES: &str = "/etc/apk/repositories";
 const CACHES: [&str; 2] = ["/etc/apk/cache", "/var/cache/apk"];
+const MAX_REPOSITORIES: usize = 500;
 const WORLD: &str = "/etc/apk/world";
 /// Largest index, unpacked.
 const MAX_INDEX: u64 = 64 * 1024 * 1024;
@@ -83,46 +85,68 @@ fn held(sys: &Sys) -> BTreeMap<String, ()> {
 
 type Index = (String, Vec<(String, String)>);
 
-/// Every cached index. Their names carry a hash of the repository's address, so that only their number can
-/// be compared with the number of repositories.
+/// The cached index of every repository; one without is `metadata_missing`. Indexes of repositories that are
+/// not configured any more are passed by, as apk does.
 fn indexes(sys: &Sys, part: &mut Part) -> Vec<Index> {
-    let lines = match sys.read_text(REPOSITORIES) {
-        Ok(text) => text.lines().filter(|l| !l.trim().is_empty() && !l.trim_start().starts_with('#')).count(),
+    let addresses = match sys.read_text(REPOSITORIES) {
+        Ok(text) => addresses(&text),
         Err(error) => {
             part.sources.push(settle::gap(format!("apk:{REPOSITORIES}"), &error));
-            0
+            return vec![];
         }
     };
     let mut out = vec![];
-    for cache in CACHES {
-        let Ok(entries) = sys.list(cache) else { continue };
-        for entry in entries.iter().filter(|e| e.name.starts_with("APKINDEX.") && e.name.ends_with(".tar.gz"))
-        {
-            let path = format!("{cache}/{}", entry.name);
-            match read_index(sys, &path) {
-                Ok(offers) => {
-                    part.sources.push(SourceState::known(format!("apk:{path}"), offers.len()));
-                    let refreshed_at = sys.stat(&path).ok().flatten().and_then(|s| s.modified);
-                    part.last_search = part.last_search.max(refreshed_at);
-                    part.metadata.push(MetadataAge {
-                        source: format!("apk:{path}"),
-                        refreshed_at,
-                        ..MetadataAge::default()
-                    });
-                    out.push((path, offers));
-                }
-                Err(error) => part.sources.push(settle::gap(format!("apk:{path}"), &error)),
+    for address in &addresses {
+        let names = index_names(address);
+        let paths = CACHES.iter().flat_map(|cache| names.iter().map(move |name| format!("{cache}/{name}")));
+        let read = paths.map(|path| (read_index(sys, &path), path));
+        let found = read.into_iter().find(|(read, _)| !matches!(read, Err(SysError::Absent { .. })));
+        match found {
+            Some((Ok(offers), path)) => {
+                part.sources.push(SourceState::known(format!("apk:{path}"), offers.len()));
+                let refreshed_at = sys.stat(&path).ok().flatten().and_then(|s| s.modified);
+                part.last_search = part.last_search.max(refreshed_at);
+                let source = format!("apk:{path}");
+                part.metadata.push(MetadataAge { source, refreshed_at, ..MetadataAge::default() });
+                out.push((path, offers));
+            }
+            Some((Err(error), path)) => part.sources.push(settle::gap(format!("apk:{path}"), &error)),
+            None => {
+                let reason = Reason::with("metadata_missing", &names[0]);
+                let source = format!("apk:{REPOSITORIES} {}", names[0]);
+                part.sources.push(SourceState::gap(source, Status::Failed, reason));
             }
         }
-        if !out.is_empty() {
-            break;
-        }
     }
-    if out.len() < lines || lines == 0 {
-        let reason = Reason::with("metadata_missing", format!("{} of {lines} repositories", out.len()));
+    if addresses.is_empty() {
+        let reason = Reason::with("metadata_missing", "no repository is configured");
         part.sources.push(SourceState::gap(format!("apk:{REPOSITORIES}"), Status::Failed, reason));
     }
     out
+}
+
+/// Addresses of the repositories, each once, without the tag before it.
+fn addresses(text: &str) -> Vec<String> {
+    let mut out: Vec<String> = vec![];
+    for line in text.lines().map(str::trim).filter(|l| !l.starts_with('#')) {
+        let address = if line.starts_with('@') { line.split_whitespace().nth(1) } else { Some(line) };
+        let address = address.filter(|a| !a.is_empty()).map(str::to_owned);
+        if let Some(address) = address.filter(|a| !out.contains(a)) {
+            out.push(address);
+        }
+    }
+    out.truncate(MAX_REPOSITORIES);
+    out
+}
+
+/// Names that the index of an address may have: the first four bytes of its SHA-1, or, in case a later apk
+/// hashes as it does elsewhere, of its SHA-256.
+fn index_names(address: &str) -> [String; 2] {
+    [&digest::SHA1_FOR_LEGACY_USE_ONLY, &digest::SHA256].map(|algorithm| {
+        let hash = digest::digest(algorithm, address.as_bytes());
+        let hex: String = hash.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        format!("APKINDEX.{hex}.tar.gz")
+    })
 }
 
 fn read_index(sys: &Sys, path: &str) -> Result<Vec<(String, String)>, SysError> {
@@ -164,6 +188,18 @@ mod tests {
     }
 
     #[test]
+    fn an_index_is_named_by_its_address() {
+        // As machines of these releases have them.
+        let name = |address: &str| index_names(address)[0].clone();
+        assert_eq!(name("http://dl-cdn.alpinelinux.org/alpine/v3.9/main"), "APKINDEX.b89edf6e.tar.gz");
+        assert_eq!(name("http://dl-cdn.alpinelinux.org/alpine/v3.6/community"), "APKINDEX.24d64ab1.tar.gz");
+        assert_eq!(
+            addresses("# c\n@edge https://a/x\nhttps://a/y\n\nhttps://a/y\n"),
+            ["https://a/x", "https://a/y"]
+        );
+    }
+
+    #[test]
     fn cached_index_tells_and_a_missing_one_is_failed() {
         let fixture = Fixture::empty();
         fixture
@@ -174,15 +210,22 @@ mod tests {
             (missing.status(), missing.reason().unwrap().code.as_str()),
             (Status::Failed, "metadata_missing")
         );
-        fixture
-            .write("/var/cache/apk/APKINDEX.abc.tar.gz", index("P:musl\nV:1.2.5-r1\n\nP:zlib\nV:1.3-r0\n\n"));
+        // Of a repository that is configured no more: it says nothing of the one that is.
+        fixture.write("/var/cache/apk/APKINDEX.0123abcd.tar.gz", index("P:musl\nV:9-r0\n\n"));
+        let stale = fixture.collect::<Updates>(&PROBE, &ProbeConfig::default());
+        assert_eq!(
+            (stale.status(), stale.reason().unwrap().code.as_str()),
+            (Status::Failed, "metadata_missing")
+        );
+        let path = format!("/var/cache/apk/{}", index_names("https://dl.example.org/main")[0]);
+        fixture.write(&path, index("P:musl\nV:1.2.5-r1\n\nP:zlib\nV:1.3-r0\n\n"));
         let found = fixture.collect::<Updates>(&PROBE, &ProbeConfig::default());
         assert_eq!(found.status(), Status::Known);
         let body = found.value().unwrap();
         assert!(!body.security_known);
         let ids: Vec<_> = body.pending.iter().map(|p| p.id.as_str()).collect();
         assert_eq!(ids, ["musl=1.2.5-r1"]);
-        fixture.write("/var/cache/apk/APKINDEX.abc.tar.gz", b"\x1f\x8bbroken");
+        fixture.write(&path, b"\x1f\x8bbroken");
         let broken = fixture.collect::<Updates>(&PROBE, &ProbeConfig::default());
         assert_eq!(broken.status(), Status::Failed);
     }

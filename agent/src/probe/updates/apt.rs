@@ -2,11 +2,13 @@
 //! that are withheld from this machine for now (phased) shown beside them.
 //!
 //! Source: `/etc/apt` (sources, preferences, configuration), `/var/lib/apt/lists`, `/var/lib/dpkg/status`.
+//! How old a repository's metadata are: [`refreshed`].
 //! Errors: a repository whose release file or list is missing is `failed`, `metadata_missing`.
 //! Severity and release date stay empty: apt's metadata have neither.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use jiff::{SignedDuration, Timestamp};
 use tenken_shared::collected::{Reason, SourceState, Status};
 use tenken_shared::fact::updates::{MetadataAge, PendingUpdate};
 
@@ -27,6 +29,9 @@ const SOURCES: &str = "/etc/apt/sources.list";
 const SOURCE_PARTS: &str = "/etc/apt/sources.list.d";
 const PREFERENCES: &str = "/etc/apt/preferences";
 const PREFERENCE_PARTS: &str = "/etc/apt/preferences.d";
+const PARTIAL: &str = "/var/lib/apt/lists/partial";
+/// Longest silence of a place that is published to all the time.
+const LIVELY_DAYS: i64 = 7;
 const UPDATE_STAMP: &str = "/var/lib/apt/periodic/update-success-stamp";
 
 /// `None` where dpkg manages nothing here.
@@ -150,10 +155,13 @@ fn active_lists(sys: &Sys, native: &str, part: &mut Part) -> Vec<ActiveList> {
         archs.extend(text.lines().map(str::to_owned).filter(|a| a != native && !a.is_empty()).take(8));
     }
     part.last_search = last_search(sys);
+    // What a download left here broke off or failed its check: a run that ends well clears it away.
+    let unfinished: Vec<String> =
+        sys.list(PARTIAL).map(|entries| entries.into_iter().map(|e| e.name).collect()).unwrap_or_default();
     let mut found: Vec<ActiveList> = vec![];
     for source in &sources {
         let before = found.len();
-        let missing = lists_of(sys, source, &archs, &names, part, &mut found);
+        let missing = lists_of(sys, source, &archs, &names, &unfinished, part, &mut found);
         let label = format!("apt:{}", source.label());
         let count = found.len() - before;
         part.sources.push(match missing {
@@ -170,9 +178,28 @@ fn active_lists(sys: &Sys, native: &str, part: &mut Part) -> Vec<ActiveList> {
 }
 
 /// apt leaves no record of a refresh that found nothing new but what these two keep.
-fn last_search(sys: &Sys) -> Option<jiff::Timestamp> {
+fn last_search(sys: &Sys) -> Option<Timestamp> {
     let time = |path: &str| sys.stat(path).ok().flatten()?.modified;
     time(UPDATE_STAMP).max(time(LISTS))
+}
+
+/// When one repository was fetched last. The last run of apt stands for all of them, though it counts as a
+/// success when any of them answered; what speaks against it for one repository wins. apt keeps the server's
+/// time (`published`) on the release file and leaves no mark when nothing had changed, so this is the latest
+/// moment known: before it the file cannot have been fetched. That it lies far back proves nothing of a
+/// repository that seldom changes; one with a `Valid-Until` grows old by that.
+fn refreshed(
+    run: Option<Timestamp>,
+    release: &release::Release,
+    published: Option<Timestamp>,
+    is_unfinished: bool,
+) -> Option<Timestamp> {
+    let run = run?;
+    let own = release.date.max(published).map(|at| at.min(run));
+    let silent_too_long =
+        own.is_none_or(|at| run.duration_since(at) > SignedDuration::from_hours(24 * LIVELY_DAYS));
+    let is_lively = release.valid_until.is_none() && release.is_lively();
+    if is_unfinished || is_lively && silent_too_long { own } else { Some(run) }
 }
 
 /// Adds the lists of one source; names the first one that should be there and is not.
@@ -181,6 +208,7 @@ fn lists_of(
     source: &Source,
     archs: &[String],
     names: &BTreeSet<String>,
+    unfinished: &[String],
     part: &mut Part,
     found: &mut Vec<ActiveList>,
 ) -> Option<String> {
@@ -191,7 +219,12 @@ fn lists_of(
     let Some(release) = release::parse(&text) else { return Some(file) };
     part.metadata.push(MetadataAge {
         source: format!("apt:{}", source.label()),
-        refreshed_at: part.last_search,
+        refreshed_at: refreshed(
+            part.last_search,
+            &release,
+            sys.stat(&format!("{LISTS}/{file}")).ok().flatten().and_then(|s| s.modified),
+            unfinished.iter().any(|name| name.starts_with(&prefix)),
+        ),
         published_at: release.date,
         valid_until: release.valid_until,
     });
@@ -428,6 +461,56 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         copy_dir(&Path::new(FIXTURES).join("linux-apt"), dir.path());
         dir
+    }
+
+    #[test]
+    fn one_repository_that_fails_is_old_though_others_were_fetched() {
+        let time = |text: &str| Some(text.parse::<Timestamp>().unwrap());
+        let run = time("2026-11-22T06:00:00Z");
+        let release = |origin: &str, suite: &str, date: &str| release::Release {
+            origin: origin.into(),
+            suite: suite.into(),
+            date: time(date),
+            ..release::Release::default()
+        };
+        let ubuntu = release("Ubuntu", "noble-security", "2026-10-20T00:00:00Z");
+        assert_eq!(refreshed(run, &ubuntu, None, false), ubuntu.date, "weeks of silence");
+        assert_eq!(refreshed(run, &ubuntu, time("2026-11-20T00:00:00Z"), false), run);
+        let alive = release("Ubuntu", "noble-security", "2026-11-19T00:00:00Z");
+        assert_eq!(refreshed(run, &alive, None, false), run);
+        let vendor = release("Example", "stable", "2025-01-01T00:00:00Z");
+        assert_eq!(refreshed(run, &vendor, None, false), run, "seldom changes");
+        assert_eq!(refreshed(run, &vendor, None, true), vendor.date, "broke off");
+        let dated = release::Release { valid_until: time("2026-10-27T00:00:00Z"), ..ubuntu.clone() };
+        assert_eq!(refreshed(run, &dated, None, false), run, "its end is told apart");
+        let undated = release::Release { date: None, ..ubuntu };
+        assert_eq!(refreshed(run, &undated, None, false), None);
+        assert_eq!(refreshed(None, &vendor, None, false), None);
+    }
+
+    #[test]
+    fn a_download_that_broke_off_makes_its_repository_old() {
+        let dir = copy();
+        let lists = dir.path().join("var/lib/apt/lists");
+        let release = lists.join("apt.example.com_x%5fy_dists_stable_InRelease");
+        let published = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_750_000_000);
+        std::fs::File::options().write(true).open(release).unwrap().set_modified(published).unwrap();
+        let (_, before) = read(dir.path());
+        let partial = dir.path().join("var/lib/apt/lists/partial");
+        std::fs::create_dir_all(&partial).unwrap();
+        std::fs::write(partial.join("apt.example.com_x%5fy_dists_stable_InRelease.FAILED"), "x").unwrap();
+        let (_, after) = read(dir.path());
+        let changed: Vec<(String, Option<Timestamp>, Option<Timestamp>)> = before
+            .value()
+            .unwrap()
+            .metadata
+            .iter()
+            .zip(&after.value().unwrap().metadata)
+            .filter(|(b, a)| b.refreshed_at != a.refreshed_at && a.source.contains("apt.example.com"))
+            .map(|(b, a)| (a.source.clone(), b.refreshed_at, a.refreshed_at))
+            .collect();
+        let [(source, old, new)] = changed.as_slice() else { panic!("{changed:?}") };
+        assert!(source.ends_with("stable") && new < old, "{changed:?}");
     }
 
     #[test]

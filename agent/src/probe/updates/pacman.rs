@@ -1,7 +1,7 @@
 //! Pending updates of Arch, from pacman's sync databases: the first repository, in the order of
 //! `pacman.conf`, that has a package decides.
 //!
-//! Source: `/etc/pacman.conf`, `/var/lib/pacman/local`, `/var/lib/pacman/sync/*.db`. The databases do not
+//! Source: `/etc/pacman.conf` and what it includes, `/var/lib/pacman/local`, `/var/lib/pacman/sync/*.db`. The databases do not
 //! tell security updates apart.
 
 use std::collections::HashMap;
@@ -17,6 +17,9 @@ use crate::sys::{FileKind, Sys, SysError};
 const LOCAL: &str = "/var/lib/pacman/local";
 const SYNC: &str = "/var/lib/pacman/sync";
 const CONF: &str = "/etc/pacman.conf";
+/// How deep files include each other, as in pacman, and how many in all.
+const MAX_DEPTH: usize = 10;
+const MAX_INCLUDES: usize = 1_000;
 /// Largest database, unpacked.
 const MAX_DATABASE: u64 = 256 * 1024 * 1024;
 
@@ -47,13 +50,11 @@ pub fn collect(sys: &Sys) -> Option<Part> {
             Reason::with("damaged_entries", damaged),
         ));
     }
-    let conf = match sys.read_text(CONF) {
-        Ok(text) => parse_conf(&text),
-        Err(error) => {
-            part.sources.push(settle::gap(format!("pacman:{CONF}"), &error));
-            return Some(part);
-        }
-    };
+    let mut conf = Conf::default();
+    if let Err(error) = read_conf(sys, CONF, 0, &mut conf) {
+        part.sources.push(settle::gap(format!("pacman:{}", error.what()), &error));
+        return Some(part);
+    }
     let mut offers: HashMap<String, (String, String)> = HashMap::new();
     for repository in &conf.repositories {
         let path = format!("{SYNC}/{repository}.db");
@@ -104,15 +105,21 @@ pub fn collect(sys: &Sys) -> Option<Part> {
 #[derive(Debug, Default)]
 struct Conf {
     repositories: Vec<String>,
+    includes: usize,
     ignored: Vec<String>,
     ignored_groups: Vec<String>,
 }
 
-fn parse_conf(text: &str) -> Conf {
-    let mut out = Conf::default();
+/// Reads a settings file and what it includes, where repositories may stand too. As for pacman, a pattern
+/// that no file fits is nothing.
+fn read_conf(sys: &Sys, path: &str, depth: usize, out: &mut Conf) -> Result<(), SysError> {
+    if depth > MAX_DEPTH {
+        return Err(SysError::malformed(path, "includes itself"));
+    }
+    let text = sys.read_text(path)?;
     for line in text.lines().map(|l| l.split('#').next().unwrap_or_default().trim()).take(10_000) {
         if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
-            if name != "options" && !name.contains('/') {
+            if name != "options" && !name.contains('/') && !out.repositories.iter().any(|r| r == name) {
                 out.repositories.push(name.to_owned());
             }
         } else if let Some((key, value)) = line.split_once('=') {
@@ -120,11 +127,38 @@ fn parse_conf(text: &str) -> Conf {
             match key.trim() {
                 "IgnorePkg" => out.ignored.extend(values),
                 "IgnoreGroup" => out.ignored_groups.extend(values),
+                "Include" => {
+                    for file in included(sys, value.trim())? {
+                        out.includes += 1;
+                        if out.includes > MAX_INCLUDES {
+                            return Err(SysError::malformed(path, "too many files included"));
+                        }
+                        read_conf(sys, &file, depth + 1, out)?;
+                    }
+                }
                 _ => {}
             }
         }
     }
-    out
+    Ok(())
+}
+
+/// Files that an `Include` names; its last part may be a pattern.
+fn included(sys: &Sys, pattern: &str) -> Result<Vec<String>, SysError> {
+    let Some((folder, name)) = pattern.rsplit_once('/').filter(|(folder, _)| folder.starts_with('/')) else {
+        return Ok(vec![]);
+    };
+    if folder.contains(['*', '?', '[']) {
+        return Err(SysError::malformed(CONF, "a pattern of folders is included"));
+    }
+    match sys.list(folder) {
+        Ok(entries) => {
+            let files = entries.iter().filter(|e| e.kind != FileKind::Dir && glob(name, &e.name));
+            Ok(files.map(|e| format!("{folder}/{}", e.name)).collect())
+        }
+        Err(SysError::Absent { .. }) => Ok(vec![]),
+        Err(error) => Err(error),
+    }
 }
 
 /// A tar of `name-version/desc`, packed with gzip or zstd whatever its name.
@@ -198,5 +232,37 @@ mod tests {
         assert_eq!(all.status(), Status::Known);
         let brief: Vec<_> = all.value().unwrap().pending.iter().map(|p| (p.id.as_str(), p.held)).collect();
         assert_eq!(brief, [("a=1-2", false), ("linux=7-1", true)]);
+    }
+
+    #[test]
+    fn repositories_of_included_files_are_seen() {
+        let fixture = Fixture::empty();
+        fixture
+            .write("/var/lib/pacman/local/a-1-1/desc", "%NAME%\na\n\n%VERSION%\n1-1\n")
+            .write(
+                "/etc/pacman.conf",
+                "[core]\nInclude = /etc/pacman.d/mirrorlist\nInclude = /etc/pacman.d/repos/*.conf\n",
+            )
+            .write("/etc/pacman.d/mirrorlist", "Server = https://mirror.example.com/$repo\n")
+            .write("/etc/pacman.d/repos/own.conf", "[options]\nIgnorePkg = a\n[own]\nServer = x\n")
+            .write("/etc/pacman.d/repos/off.bak", "[off]\n")
+            .write("/var/lib/pacman/sync/core.db", database(&[]));
+        let some = fixture.collect::<Updates>(&PROBE, &ProbeConfig::default());
+        assert_eq!(
+            (some.status(), some.reason().unwrap().code.as_str()),
+            (Status::Partial, "metadata_missing"),
+            "own.db is missing"
+        );
+        fixture.write("/var/lib/pacman/sync/own.db", database(&[("a", "2-1")]));
+        let all = fixture.collect::<Updates>(&PROBE, &ProbeConfig::default());
+        assert_eq!(all.status(), Status::Known, "{:?}", all.reason());
+        let pending = &all.value().unwrap().pending;
+        assert_eq!((pending[0].id.as_str(), pending[0].held), ("a=2-1", true));
+        fixture.write("/etc/pacman.d/repos/own.conf", "Include = /etc/pacman.d/repos/*.conf\n");
+        let endless = fixture.collect::<Updates>(&PROBE, &ProbeConfig::default());
+        assert_eq!(
+            (endless.status(), endless.reason().unwrap().code.as_str()),
+            (Status::Failed, "malformed")
+        );
     }
 }

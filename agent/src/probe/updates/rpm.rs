@@ -2,9 +2,11 @@
 //!
 //! Source: `/etc/yum.repos.d` or `/etc/zypp/repos.d`, `/var/cache/dnf`, `/var/cache/libdnf5`,
 //! `/var/cache/zypp/raw`. An enabled repository without cached metadata is `failed`, `metadata_missing`.
-//! Severity, CVE ids and dates come from the advisories; a distribution that publishes none (CentOS Stream)
-//! leaves `security_known` false. Which module streams are enabled is not judged: where modular packages
-//! are installed the fact is `partial`.
+//! Severity, CVE ids and dates come from the advisories. An update from a repository without any (BaseOS of
+//! CentOS Stream, beside EPEL which has them) has an unknown `security`; `security_known` is false where no
+//! repository has any. Priorities decide as dnf and zypper let them. A package that every repository excludes
+//! (`excludepkgs`, `includepkgs`) is held, not up to date. Which module streams are enabled is not judged:
+//! where modular packages are installed the fact is `partial`.
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::BufReader;
@@ -65,7 +67,7 @@ pub fn collect(sys: &Sys) -> Option<Part> {
     if installed.values().any(|p| p.module.is_some()) {
         part.sources.push(settle::partial("rpm:modules", 0, Reason::new("modular_packages_not_judged")));
     }
-    part.security_known = found.has_advisories;
+    part.security_known = repositories.iter().any(|r| found.telling.contains(&r.id));
     let held = held(sys);
     for package in installed.values() {
         part.pending.extend(pending(package, &found, &held));
@@ -107,21 +109,47 @@ struct Repository {
     id: String,
     is_zypp: bool,
     excluded: Vec<String>,
+    /// Where not empty, only these are taken from it.
+    included: Vec<String>,
+    /// The smallest number wins, whatever the versions.
+    priority: i64,
 }
 
-/// Enabled repositories of all `.repo` files. Exclusions of dnf's own settings apply to each.
+impl Repository {
+    fn shuts_out(&self, offer: &Offer) -> bool {
+        let any = |patterns: &[String]| patterns.iter().any(|p| names(p, offer));
+        any(&self.excluded) || !self.included.is_empty() && !any(&self.included)
+    }
+}
+
+/// Whether a pattern of dnf's settings names a package, in one of the forms dnf takes.
+fn names(pattern: &str, offer: &Offer) -> bool {
+    let Offer { name, arch, evr, .. } = offer;
+    let vr = evr.split_once(':').map_or(evr.as_str(), |(_, vr)| vr);
+    let version = vr.split('-').next().unwrap_or_default();
+    glob(pattern, name)
+        || [format!("{name}.{arch}"), format!("{name}-{version}")].iter().any(|form| glob(pattern, form))
+        || [vr, evr]
+            .iter()
+            .any(|v| glob(pattern, &format!("{name}-{v}")) || glob(pattern, &format!("{name}-{v}.{arch}")))
+}
+
+/// Values of the keys in one section, which are lists.
+fn words(text: &str, section: &str, keys: &[&str]) -> Vec<String> {
+    let values = keys.iter().filter_map(|key| ini(text, section, key));
+    values.flat_map(|v| v.split([',', ' ', '\t'])).filter(|w| !w.is_empty()).map(str::to_owned).collect()
+}
+
+const EXCLUDED: &[&str] = &["exclude", "excludepkgs"];
+const INCLUDED: &[&str] = &["includepkgs"];
+const DEFAULT_PRIORITY: i64 = 99;
+
+/// Enabled repositories of all `.repo` files. What dnf's own settings exclude and include applies to each.
 fn repositories(sys: &Sys) -> Result<Vec<Repository>, SysError> {
-    let list = |text: &str| -> Vec<String> {
-        text.split([',', ' ']).filter(|w| !w.is_empty()).map(str::to_owned).collect()
-    };
-    let excluded = |text: &str, section: &str| -> Vec<String> {
-        ["exclude", "excludepkgs"].iter().filter_map(|key| ini(text, section, key)).flat_map(list).collect()
-    };
-    let main: Vec<String> = DNF_CONF
-        .iter()
-        .filter_map(|path| sys.read_text(path).ok())
-        .flat_map(|text| excluded(&text, "main"))
-        .collect();
+    let conf: Vec<String> = DNF_CONF.iter().filter_map(|path| sys.read_text(path).ok()).collect();
+    let main =
+        |keys: &[&str]| -> Vec<String> { conf.iter().flat_map(|text| words(text, "main", keys)).collect() };
+    let (main_excluded, main_included) = (main(EXCLUDED), main(INCLUDED));
     let mut out: Vec<Repository> = vec![];
     for folder in REPOS {
         let files = match sys.list(folder) {
@@ -135,11 +163,13 @@ fn repositories(sys: &Sys) -> Result<Vec<Repository>, SysError> {
             for id in ids.filter(|id| !id.contains('/') && *id != "main").take(1_000) {
                 let is_on = ini(&text, id, "enabled").is_none_or(is_yes);
                 if is_on && !out.iter().any(|r| r.id == id) {
-                    let own = excluded(&text, id).into_iter().chain(main.iter().cloned()).collect();
+                    let priority = ini(&text, id, "priority").and_then(|p| p.parse().ok());
                     out.push(Repository {
                         id: id.to_owned(),
                         is_zypp: folder.contains("zypp"),
-                        excluded: own,
+                        excluded: [words(&text, id, EXCLUDED), main_excluded.clone()].concat(),
+                        included: [words(&text, id, INCLUDED), main_included.clone()].concat(),
+                        priority: priority.unwrap_or(DEFAULT_PRIORITY),
                     });
                 }
             }
@@ -150,12 +180,22 @@ fn repositories(sys: &Sys) -> Result<Vec<Repository>, SysError> {
 
 #[derive(Default)]
 struct Found {
-    /// Offers by package name, with the repository.
-    offers: HashMap<String, Vec<(Offer, String)>>,
+    /// Offers by package name.
+    offers: HashMap<String, Vec<Offered>>,
     /// Advisories, and for each package name which ones.
     advisories: Vec<Advisory>,
     by_name: HashMap<String, Vec<usize>>,
-    has_advisories: bool,
+    /// Repositories with advisories: only they can tell that an update is none of security.
+    telling: BTreeSet<String>,
+}
+
+/// One package in one repository.
+struct Offered {
+    offer: Offer,
+    repository: String,
+    priority: i64,
+    /// Kept from being installed from there.
+    shut_out: bool,
 }
 
 /// The folder with a repository's cached `repodata`.
@@ -214,9 +254,12 @@ fn read_repository(
     let primary = format!("{folder}/{primary}");
     let input = BufReader::new(unpack::open(sys, &primary)?);
     let count = repodata::scan_primary(input, &wanted, &mut |offer| {
-        if !repository.excluded.iter().any(|p| glob(p, &offer.name)) {
-            found.offers.entry(offer.name.clone()).or_default().push((offer, repository.id.clone()));
-        }
+        found.offers.entry(offer.name.clone()).or_default().push(Offered {
+            shut_out: repository.shuts_out(&offer),
+            offer,
+            repository: repository.id.clone(),
+            priority: repository.priority,
+        });
     })
     .map_err(|e| SysError::malformed(&primary, e))?;
     if let Some(updateinfo) = repomd.file("updateinfo") {
@@ -233,7 +276,9 @@ fn read_repository(
             found.advisories.push(advisory);
         })
         .map_err(|e| SysError::malformed(&path, e))?;
-        found.has_advisories |= seen > 0;
+        if seen > 0 {
+            found.telling.insert(repository.id.clone());
+        }
     }
     Ok(count)
 }
@@ -254,17 +299,26 @@ fn is_modular(evr: &str) -> bool {
     evr.contains(".module")
 }
 
+/// The offer that replaces what is installed. Repositories that shut the package out altogether count only
+/// where all do; then priority decides, then whether it may be installed, then the version.
+fn best<'o>(mut offers: Vec<&'o Offered>, installed: &str) -> Option<&'o Offered> {
+    let open: BTreeSet<&str> = offers.iter().filter(|o| !o.shut_out).map(|o| o.repository.as_str()).collect();
+    offers.retain(|o| open.is_empty() || open.contains(o.repository.as_str()));
+    let first = offers.iter().map(|o| o.priority).min()?;
+    offers.retain(|o| o.priority == first && rpm::compare(&o.offer.evr, installed).is_gt());
+    let newer = |a: &Offered, b: &Offered| rpm::compare(&a.offer.evr, &b.offer.evr);
+    offers.into_iter().max_by(|a, b| b.shut_out.cmp(&a.shut_out).then_with(|| newer(a, b)))
+}
+
 fn pending(package: &Package, found: &Found, held: &[String]) -> Option<PendingUpdate> {
     let (installed, arch) = (package.evr(), package.arch.as_deref().unwrap_or_default());
-    let fits = |offer: &&(Offer, String)| {
-        (offer.0.arch == arch || offer.0.arch == "noarch" || arch == "noarch")
-            && is_modular(&offer.0.evr) == package.module.is_some()
+    let fits = |offer: &&Offered| {
+        let Offer { arch: of_arch, evr, .. } = &offer.offer;
+        (of_arch == arch || of_arch == "noarch" || arch == "noarch")
+            && is_modular(evr) == package.module.is_some()
     };
-    let offers = found.offers.get(&package.name)?.iter().filter(fits);
-    let (best, repository) = offers.max_by(|a, b| rpm::compare(&a.0.evr, &b.0.evr))?;
-    if !rpm::compare(&best.evr, &installed).is_gt() {
-        return None;
-    }
+    let offers = found.offers.get(&package.name)?.iter().filter(fits).collect();
+    let Offered { offer: best, repository, shut_out, .. } = best(offers, &installed)?;
     let candidate = best.evr.strip_prefix("0:").unwrap_or(&best.evr).to_owned();
     let mut advisories: Vec<&Advisory> =
         found.by_name.get(&package.name).into_iter().flatten().map(|&i| &found.advisories[i]).collect();
@@ -291,11 +345,12 @@ fn pending(package: &Package, found: &Found, held: &[String]) -> Option<PendingU
         candidate: Some(candidate),
         origin: Some(repository.clone()),
         class: Some(class::of(&package.name, package.source_name()).to_owned()),
-        security: found.has_advisories.then_some(!security.is_empty()),
+        security: (!security.is_empty() || found.telling.contains(repository))
+            .then_some(!security.is_empty()),
         severity: security.iter().filter_map(|a| a.severity.clone()).min_by_key(|s| rank(s)),
         cves,
         released_at: leading.and_then(|a| a.issued),
-        held: held.iter().any(|p| glob(p, &package.name)),
+        held: *shut_out || held.iter().any(|p| glob(p, &package.name)),
         ..PendingUpdate::default()
     })
 }
@@ -348,8 +403,22 @@ mod tests {
         fixture.write("/etc/dnf/plugins/versionlock.list", "tenken-demo-1:1.2-3.*\n");
         let held: Vec<bool> = updates(&fixture).value().unwrap().pending.iter().map(|p| p.held).collect();
         assert_eq!(held.iter().filter(|h| **h).count(), 1);
-        fixture.write("/etc/dnf/dnf.conf", "[main]\nexcludepkgs=tenken-demo-t*\n");
-        assert_eq!(updates(&fixture).value().unwrap().pending.len(), 1);
+        fixture.write("/etc/dnf/plugins/versionlock.list", "");
+        for setting in [
+            "excludepkgs=tenken-demo-t*",
+            "includepkgs=x tenken-demo",
+            "exclude=*-tools-1.2-5.noarch,*-tools-1:1.3*",
+        ] {
+            fixture.write("/etc/dnf/dnf.conf", format!("[main]\n{setting}\n"));
+            let found = updates(&fixture);
+            let held: Vec<_> =
+                found.value().unwrap().pending.iter().map(|p| (p.id.as_str(), p.held)).collect();
+            assert_eq!(
+                held,
+                [("tenken-demo=1:1.3-1", false), ("tenken-demo-tools=1:1.3-1", true)],
+                "{setting}"
+            );
+        }
         fixture.write("/etc/yum.repos.d/more.repo", "[more]\nbaseurl=https://repo.example.com/more\n");
         let some = updates(&fixture);
         assert_eq!(
@@ -362,6 +431,61 @@ mod tests {
             (none.status(), none.reason().unwrap().code.as_str()),
             (Status::Failed, "metadata_missing")
         );
+    }
+
+    /// A second repository with the same packages and no advisories, as `createrepo_c` makes it.
+    fn with_second(settings: &str) -> Fixture {
+        let fixture = Fixture::of("updates/linux-dnf");
+        let second = "/var/cache/dnf/base-0123456789abcdef/repodata";
+        for entry in std::fs::read_dir(fixture.path(CACHE)).unwrap() {
+            let entry = entry.unwrap();
+            fixture.write(
+                &format!("{second}/{}", entry.file_name().to_string_lossy()),
+                std::fs::read(entry.path()).unwrap(),
+            );
+        }
+        let path = fixture.path(&format!("{second}/repomd.xml"));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (head, _) = text.split_once("  <data type=\"updateinfo\">").unwrap();
+        std::fs::write(path, format!("{head}</repomd>\n")).unwrap();
+        fixture.write(
+            "/etc/yum.repos.d/base.repo",
+            format!("[base]\nbaseurl=https://base.example.com/\n{settings}\n"),
+        );
+        fixture
+    }
+
+    type Brief = (String, Option<String>, Option<bool>, bool);
+
+    fn brief(fixture: &Fixture) -> Vec<Brief> {
+        let found = updates(fixture);
+        assert_eq!(found.status(), Status::Known, "{:?}", found.reason());
+        let pending = found.value().unwrap().pending.iter();
+        pending.map(|p| (p.package.clone().unwrap(), p.origin.clone(), p.security, p.held)).collect()
+    }
+
+    fn row(package: &str, origin: &str, security: Option<bool>, held: bool) -> Brief {
+        (package.to_owned(), Some(origin.to_owned()), security, held)
+    }
+
+    #[test]
+    fn a_repository_without_advisories_does_not_tell_what_is_no_security() {
+        // The tools come from `base` alone; what is known of the demo itself is of security whoever offers it.
+        let fixture = with_second("priority=1");
+        let expected =
+            [row("tenken-demo", "base", Some(true), false), row("tenken-demo-tools", "base", None, false)];
+        assert_eq!(brief(&fixture), expected);
+        assert!(updates(&fixture).value().unwrap().security_known);
+        let fixture = with_second("includepkgs=nothing");
+        let expected = [
+            row("tenken-demo", "demo", Some(true), false),
+            row("tenken-demo-tools", "demo", Some(false), false),
+        ];
+        assert_eq!(brief(&fixture), expected, "what base shuts out comes from the other one");
+        std::fs::remove_file(fixture.path("/etc/yum.repos.d/demo.repo")).unwrap();
+        let expected = [row("tenken-demo", "base", None, true), row("tenken-demo-tools", "base", None, true)];
+        assert_eq!(brief(&fixture), expected, "shut out everywhere is held");
+        assert!(!updates(&fixture).value().unwrap().security_known);
     }
 
     #[test]

@@ -23,8 +23,8 @@ pub static CONTROL: Control = Control {
     families: &[],
     facts: &[FactKind::Backups],
     remediation: Text::new(
-        "バックアップの失敗や停止の原因を調べ、成功するまで再実行してください。対象や頻度が実態と違うときはポリシーを直してください。",
-        "Find out why the backup failed or stopped, and run it until it succeeds. Where target or frequency do not fit reality, mend the policy.",
+        "バックアップの失敗や停止の原因を調べ、成功するまで再実行してください。対象や頻度が実態と違うとき、どのジョブがどの対象を守るか書かれていないときは、ポリシーを直してください。",
+        "Find out why the backup failed or stopped, and run it until it succeeds. Where target or frequency do not fit reality, or nothing says which job protects which target, mend the policy.",
     ),
     messages: &[
         (
@@ -86,6 +86,7 @@ pub static CONTROL: Control = Control {
         super::NOTHING_DECLARED,
         super::NO_TARGET_HERE,
         super::SUCCESS_UNKNOWN,
+        super::TARGET_NOT_LINKED,
     ],
     evaluate,
 };
@@ -137,6 +138,7 @@ fn one(
         .max_by_key(|(until, _)| *until);
     match best {
         Some((until, job)) if now < until => {
+            super::require_link(rule, target, &fitting)?;
             rule.until(Some(until));
             Ok(retention(rule, target, job)?.map(|()| job.evidence == "file_time"))
         }
@@ -311,6 +313,86 @@ mod tests {
                     },
                     Fail,
                     "retention_short",
+                ),
+            ],
+        );
+    }
+
+    fn second_job(world: &mut World, change: impl FnOnce(&mut BackupJob)) {
+        world.edit::<Backups>(|b| {
+            let mut job = BackupJob { name: "/srv/photos".into(), ..b.jobs[0].clone() };
+            change(&mut job);
+            b.jobs.push(job);
+        });
+    }
+
+    #[test]
+    fn a_target_is_met_only_by_jobs_that_are_linked_to_it() {
+        table(
+            &CONTROL,
+            &[
+                ("two jobs, none named", |w| second_job(w, |_| {}), Unknown, "target_not_linked"),
+                (
+                    "two jobs, one named",
+                    |w| {
+                        second_job(w, |_| {});
+                        w.policy.backup.targets[0].jobs = vec!["/srv/backup".into()];
+                    },
+                    Pass,
+                    "met",
+                ),
+                (
+                    "the product named",
+                    |w| {
+                        second_job(w, |j| j.product = "borg".into());
+                        w.policy.backup.targets[0].products = vec!["restic".into()];
+                    },
+                    Pass,
+                    "met",
+                ),
+                (
+                    "a script that tells its target",
+                    |w| second_job(w, |j| j.target = Some("accounting".into())),
+                    Pass,
+                    "met",
+                ),
+                (
+                    "a job of the target's name that is late, beside another in time",
+                    |w| {
+                        second_job(w, |j| {
+                            j.name = "accounting".into();
+                            j.last_success = Some(at("2026-11-01T00:00:00Z"));
+                        });
+                    },
+                    Fail,
+                    "overdue",
+                ),
+                (
+                    "a job that tells of another target is no candidate",
+                    |w| second_job(w, |j| j.target = Some("photos".into())),
+                    Pass,
+                    "met",
+                ),
+                (
+                    "none of the jobs in time: late whichever it is",
+                    |w| {
+                        second_job(w, |_| {});
+                        w.edit::<Backups>(|b| {
+                            b.jobs.iter_mut().for_each(|j| j.last_success = Some(at("2026-11-01T00:00:00Z")));
+                        });
+                    },
+                    Fail,
+                    "overdue",
+                ),
+                (
+                    "two targets for one job",
+                    |w| {
+                        let mut mail = w.policy.backup.targets[0].clone();
+                        mail.name = "mail".into();
+                        w.policy.backup.targets.push(mail);
+                    },
+                    Unknown,
+                    "target_not_linked",
                 ),
             ],
         );

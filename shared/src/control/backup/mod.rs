@@ -44,7 +44,26 @@ fn targets<'a>(rule: &Rule<'a>) -> Vec<&'a BackupTarget> {
     rule.ctx.policy.backup.targets.iter().filter(applies).collect()
 }
 
-/// Jobs that may fulfil a target, with their place in the fact.
+const TARGET_NOT_LINKED: (&str, Text) = (
+    "target_not_linked",
+    Text::new(
+        "「{target}」をどのバックアップが守っているのか決められません(候補: {jobs})。ポリシーの対象に製品(products)かジョブ名(jobs)を書いてください",
+        "Which backup protects “{target}” cannot be told (candidates: {jobs}). Name its products or jobs in the policy",
+    ),
+);
+
+/// Whether the declaration says which jobs fulfil the target.
+fn names_its_jobs(target: &BackupTarget) -> bool {
+    !target.products.is_empty() || !target.jobs.is_empty()
+}
+
+/// Whether a job says that it is of this target: by its report, or by having the target's name.
+fn is_told(target: &BackupTarget, job: &BackupJob) -> bool {
+    job.target.as_ref().unwrap_or(&job.name) == &target.name
+}
+
+/// Jobs that may fulfil a target, with their place in the fact. Where the declaration names none, those that
+/// say so themselves; where there are none of these either, all that belong to no other target.
 fn jobs_for<'j>(target: &BackupTarget, jobs: &'j [BackupJob]) -> Vec<(usize, &'j BackupJob)> {
     let fits = |job: &BackupJob| match &job.target {
         Some(told) => told == &target.name,
@@ -53,7 +72,28 @@ fn jobs_for<'j>(target: &BackupTarget, jobs: &'j [BackupJob]) -> Vec<(usize, &'j
                 && (target.jobs.is_empty() || target.jobs.contains(&job.name))
         }
     };
-    jobs.iter().enumerate().filter(|(_, job)| job.role == "backup" && fits(job)).collect()
+    let mut fitting: Vec<_> =
+        jobs.iter().enumerate().filter(|(_, job)| job.role == "backup" && fits(job)).collect();
+    if !names_its_jobs(target) && fitting.iter().any(|(_, job)| is_told(target, job)) {
+        fitting.retain(|(_, job)| is_told(target, job));
+    }
+    fitting
+}
+
+/// Refuses to take some job's success for the target's where nothing links the two: the only job of a machine
+/// stands for its only target, but of several nobody knows which protects what.
+fn require_link(
+    rule: &Rule<'_>,
+    target: &BackupTarget,
+    fitting: &[(usize, &BackupJob)],
+) -> Result<(), Message> {
+    let is_open = |t: &BackupTarget| !names_its_jobs(t) && !fitting.iter().any(|(_, job)| is_told(t, job));
+    let open = targets(rule).into_iter().filter(|t| is_open(t)).count();
+    if !is_open(target) || (fitting.len() <= 1 && open <= 1) {
+        return Ok(());
+    }
+    let jobs: Vec<String> = fitting.iter().take(5).map(|(_, job)| label(job)).collect();
+    Err(Message::new("target_not_linked").with("target", &target.name).with("jobs", jobs.join(", ")))
 }
 
 /// Until when the last success of a job fulfils the declared frequency; `None` where none is known or it

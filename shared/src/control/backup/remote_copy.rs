@@ -62,6 +62,7 @@ pub static CONTROL: Control = Control {
         super::NOTHING_DECLARED,
         super::NO_TARGET_HERE,
         super::SUCCESS_UNKNOWN,
+        super::TARGET_NOT_LINKED,
     ],
     evaluate,
 };
@@ -116,6 +117,7 @@ fn one(rule: &mut Rule<'_>, target: &BackupTarget, jobs: &[BackupJob]) -> Result
     if let Some(until) =
         remote.iter().filter_map(|j| super::covered_until(j, target, now)).max().filter(|t| now < *t)
     {
+        super::require_link(rule, target, &fitting)?;
         rule.until(Some(until));
         return Ok(None);
     }
@@ -181,6 +183,17 @@ mod tests {
                     "success_unknown",
                 ),
                 ("a synchronised folder", |w| job(w, |j| j.role = "sync".into()), Fail, "no_remote"),
+                (
+                    "a second job that nothing links to the target",
+                    |w| {
+                        w.edit::<Backups>(|b| {
+                            let photos = BackupJob { name: "/srv/photos".into(), ..b.jobs[0].clone() };
+                            b.jobs.push(photos);
+                        });
+                    },
+                    Unknown,
+                    "target_not_linked",
+                ),
                 ("nothing declared", |w| w.policy.backup.targets.clear(), Unknown, "nothing_declared"),
                 (
                     "none declared important",

@@ -1,11 +1,11 @@
 //! The host firewall filters inbound traffic (4-5-1-8).
 
-use crate::control::rule::{Rule, fail, pass};
+use crate::control::rule::{Decision, Rule, fail, pass};
 use crate::control::sentence::setting_unknown;
 use crate::control::{Context, Control};
 use crate::fact::FactKind;
 use crate::fact::firewall::Firewall;
-use crate::finding::{Severity, Verdict};
+use crate::finding::{Message, Severity, Verdict};
 use crate::text::Text;
 
 pub static CONTROL: Control = Control {
@@ -23,6 +23,13 @@ pub static CONTROL: Control = Control {
     messages: &[
         ("on", Text::new("受信の通信を制限しています", "Inbound traffic is filtered")),
         ("off", Text::new("受信の通信を制限していません", "Inbound traffic is not filtered")),
+        (
+            "off_for_one",
+            Text::new(
+                "{protocol}の受信の通信を制限していません",
+                "Inbound traffic of {protocol} is not filtered",
+            ),
+        ),
     ],
     evaluate,
 };
@@ -37,7 +44,13 @@ fn evaluate(ctx: &Context<'_>) -> Verdict {
         }
         match firewall.active {
             Some(true) => pass("on"),
-            Some(false) => fail("off"),
+            Some(false) => match firewall.unfiltered.as_slice() {
+                [protocol] => {
+                    rule.cite(FactKind::Firewall, "/unfiltered", protocol.as_str());
+                    Ok(Decision::Fail(Message::new("off_for_one").with("protocol", protocol)))
+                }
+                _ => fail("off"),
+            },
             None => Err(setting_unknown(FactKind::Firewall, "active")),
         }
     })
@@ -56,6 +69,17 @@ mod tests {
             &[
                 ("on", |_| {}, Pass, "on"),
                 ("off", |w| w.edit::<Firewall>(|f| f.active = Some(false)), Fail, "off"),
+                (
+                    "on for IPv4 only",
+                    |w| {
+                        w.edit::<Firewall>(|f| {
+                            f.active = Some(false);
+                            f.unfiltered = vec!["ipv6".into()];
+                        });
+                    },
+                    Fail,
+                    "off_for_one",
+                ),
                 ("not known", |w| w.edit::<Firewall>(|f| f.active = None), Unknown, "setting_unknown"),
                 (
                     "off as far as could be seen",

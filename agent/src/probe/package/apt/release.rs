@@ -41,6 +41,13 @@ impl Release {
         }
     }
 
+    /// Whether something is published here every few days: security fixes and updates of Debian and Ubuntu.
+    #[must_use]
+    pub fn is_lively(&self) -> bool {
+        let updates = self.suite.ends_with("-updates") || self.codename.ends_with("-updates");
+        self.security() == Some(true) || self.security().is_some() && updates
+    }
+
     /// Whether what it offers fixes security problems; `None` where the publisher keeps no separate place
     /// for those, so that nothing can be told.
     #[must_use]
