@@ -303,7 +303,8 @@ mod tests {
         let (v4, v6) = (chain("ip filter INPUT", "drop"), chain("ip6-legacy filter INPUT", "reject"));
         let (both, open6) = (chain("inet filter input", "drop"), chain("ip6 filter INPUT", "accept"));
         let bridge = chain("bridge filter input", "drop");
-        let cases: [(&[&FirewallProfile], Option<bool>, Option<bool>, &[&str]); 9] = [
+        type Case<'c> = (&'c [&'c FirewallProfile], Option<bool>, Option<bool>, &'c [&'c str]);
+        let cases: [Case<'_>; 9] = [
             (&[&both], Some(true), Some(true), &[]),
             (&[&v4, &v6], Some(true), Some(true), &[]),
             (&[&v4, &open6], Some(true), Some(false), &["ipv6"]),
