@@ -78,7 +78,7 @@ pub async fn examine(settings: &Settings, paths: &Paths, sys: &Sys, lang: Lang) 
     }
     delivery(&mut doctor, paths);
     service(&mut doctor);
-    probes(&mut doctor, sys).await;
+    probes(&mut doctor, paths, sys).await;
     doctor.findings
 }
 
@@ -348,8 +348,8 @@ fn service(doctor: &mut Doctor) {
     doctor.say("service", Level::Warning, detail, Some(advice));
 }
 
-async fn probes(doctor: &mut Doctor, sys: &Sys) {
-    let mut runner = Runner::new(sys.clone(), None);
+async fn probes(doctor: &mut Doctor, paths: &Paths, sys: &Sys) {
+    let mut runner = Runner::beside(sys.clone(), Some(paths.probe_state()));
     let task = tokio::task::spawn_blocking(move || runner.run(&ProbeConfig::default(), None));
     let Ok(given) = task.await else { return };
     for collection in given {

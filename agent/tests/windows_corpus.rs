@@ -344,3 +344,37 @@ fn a_corrupt_hive_is_named_and_yields_no_verdict() {
         assert_ne!(facts[kind]["status"], "known", "{kind}");
     }
 }
+
+/// Which update a build holds by our release table, against the table of another project. The rows of later
+/// months, which that one did not know yet, are in neither of its lists.
+#[test]
+fn release_table_agrees_with_another_one() {
+    let Some(corpus) = corpus() else { return };
+    let table = &tenken_shared::catalog::Catalog::embedded().builds;
+    let mut compared = 0;
+    for file in std::fs::read_dir(corpus.join("windows-kb-by-build/vuls")).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        if name.ends_with(".expected.json") {
+            continue;
+        }
+        let name = format!("windows-kb-by-build/vuls/{name}");
+        let case: Value = serde_json::from_slice(&std::fs::read(corpus.join(&name)).unwrap()).unwrap();
+        let mut version = case["kernel_version"].as_str().unwrap_or_default().split('.').skip(2);
+        let mut part = || version.next().and_then(|n| n.parse::<u32>().ok());
+        let (Some(build), Some(ubr)) = (part(), part()) else { continue };
+        let facts = Corpus(corpus.clone()).expected(&name);
+        let lists = |list: &str, kb: &str| {
+            facts[list].as_array().is_some_and(|kbs| kbs.iter().any(|k| k.as_str() == Some(kb)))
+        };
+        let server = case["release"].as_str().map(|r| r.contains("Server"));
+        for release in table.find(build, server).iter().flat_map(|line| &line.releases) {
+            let Some(kb) = &release.kb else { continue };
+            let (applied, unapplied) = (lists("applied", kb), lists("unapplied", kb));
+            if applied || unapplied {
+                assert_eq!(applied, release.ubr <= ubr, "{name}: KB{kb}");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared >= 20, "{compared}");
+}

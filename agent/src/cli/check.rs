@@ -49,7 +49,7 @@ pub fn run(args: &Args, common: &Common, context: Context) -> anyhow::Result<Exi
     let history_file = history_file(args, common)?;
     let mut local = history_file.as_deref().map(LocalHistory::load).transpose()?.unwrap_or_default();
     let config = ProbeConfig { policy: policy.clone(), ..ProbeConfig::default() };
-    let given = Runner::new(sys.clone(), None).run(&config, None);
+    let given = Runner::beside(sys.clone(), Some(common.paths()?.probe_state())).run(&config, None);
     let records: Vec<FactRecord> = given.into_iter().map(|c| c.record).collect();
     let host = host_json(&sys, &records);
     let name = host.get("hostname").and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -10,6 +10,7 @@ use tenken_shared::fact::{FactKind, FactRecord};
 use tenken_shared::text::{Text, printable};
 
 use super::{Context, Format, host_json, output};
+use crate::paths::{Paths, default_data};
 use crate::probe::ProbeConfig;
 use crate::probe::runner::Runner;
 use crate::sys::Sys;
@@ -37,7 +38,10 @@ pub struct Args {
 /// Collects and prints.
 pub fn run(args: &Args, context: Context) -> anyhow::Result<ExitCode> {
     let sys = open(args.root.as_deref(), args.as_of)?;
-    let mut runner = Runner::new(sys, args.state.clone());
+    let mut runner = match &args.state {
+        Some(folder) => Runner::new(sys, Some(folder.clone())),
+        None => Runner::beside(sys, Some(Paths::at(default_data()).probe_state())),
+    };
     let only = (!args.only.is_empty()).then_some(args.only.as_slice());
     let given = runner.run(&ProbeConfig::default(), only);
     let records: Vec<FactRecord> = given.into_iter().map(|collection| collection.record).collect();

@@ -48,6 +48,14 @@ impl Runner {
         Self { state_dir, ..Self::with_probes(sys, memo, registry::ALL.to_vec(), TIME_LIMIT) }
     }
 
+    /// A runner beside the service: it reads everything anew, but shares in the service's folder what probes
+    /// remember, so that a hung search is not started a second time. `None` where there is no such folder.
+    #[must_use]
+    pub fn beside(sys: Sys, folder: Option<PathBuf>) -> Self {
+        let state_dir = folder.filter(|folder| sys.is_live() && std::fs::read_dir(folder).is_ok());
+        Self { state_dir, ..Self::new(sys, None) }
+    }
+
     fn with_probes(sys: Sys, memo: Memo, probes: Vec<&'static Probe>, limit: Duration) -> Self {
         Self { sys, probes, limit, memo, state_dir: None, states: BTreeMap::new(), running: BTreeMap::new() }
     }

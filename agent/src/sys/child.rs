@@ -1,7 +1,8 @@
 //! Questions that are asked in a child process: this same program, started again with `ask JOB`.
 //!
 //! COM and WMI run code of other vendors in the process that asks. In a child it can leak, hang or crash
-//! without harm: the child gets a time limit, on Windows a memory limit, and is killed when it is over.
+//! without harm: the child gets a time limit and is killed when it is over; on Windows it gets a memory limit
+//! too and ends with the process that asks.
 //! The request goes in on standard input and the answer comes out on standard output, both one JSON value.
 
 use std::io::{Read as _, Write as _};
@@ -21,7 +22,6 @@ const MAX_REQUEST: u64 = 64 * 1024;
 /// Largest answer, bytes.
 const MAX_ANSWER: u64 = 32 * 1024 * 1024;
 /// Most memory of a child, bytes.
-#[cfg(windows)]
 const MAX_MEMORY: usize = 512 * 1024 * 1024;
 
 /// What a child was asked, by name.
@@ -98,6 +98,11 @@ fn ask_program(
         .stderr(Stdio::null())
         .spawn()
         .map_err(|e| SysError::from_io(what, &e))?;
+    // Before the request goes in: what the child does for it is done tied.
+    let _tie = live_update::tie(&child, MAX_MEMORY).inspect_err(|_| {
+        let _ = child.kill();
+        let _ = child.wait();
+    })?;
     if let Some(mut pipe) = child.stdin.take() {
         // A child that does not read answers by its exit code.
         let _ = pipe.write_all(request.to_string().as_bytes());
@@ -124,10 +129,6 @@ pub fn serve(job: &str) -> ExitCode {
     let Some((job, _)) = Job::ALL.into_iter().find(|(_, name)| *name == job) else {
         return ExitCode::FAILURE;
     };
-    #[cfg(windows)]
-    if live_update::limit_memory(MAX_MEMORY).is_err() {
-        return ExitCode::FAILURE;
-    }
     let mut request = Vec::new();
     let read = std::io::stdin().take(MAX_REQUEST).read_to_end(&mut request);
     let answer = match read.map(|_| serde_json::from_slice(&request)) {

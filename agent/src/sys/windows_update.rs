@@ -8,10 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::child::{self, Job};
 use super::{Family, Sys, SysError};
 
-/// Longest a search of the local cache may take.
-const LOCAL_LIMIT: Duration = Duration::from_secs(60);
-/// Longest a search at the server may take; below the time limit of a probe.
-const ONLINE_LIMIT: Duration = Duration::from_secs(100);
 /// Most updates or history entries taken.
 pub const MAX_ROWS: i32 = 2_000;
 
@@ -33,7 +29,9 @@ pub struct UpdateAnswer {
     pub asked_at: Timestamp,
     /// The question.
     pub question: UpdateQuestion,
-    /// The service that automatic updates use.
+    /// Which server the search was for.
+    pub searched: Result<UpdateSelection, String>,
+    /// The service that automatic updates use by configuration; it answers a search for the default server.
     pub service: Result<Option<UpdateService>, String>,
     /// What is not (fully) applied.
     pub search: Result<UpdateSearch, String>,
@@ -43,6 +41,15 @@ pub struct UpdateAnswer {
     pub last_search_success: Result<Option<Timestamp>, String>,
     /// Last installation that succeeded.
     pub last_install_success: Result<Option<Timestamp>, String>,
+}
+
+/// The server that a search asks for. The update agent does not report which one answered.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct UpdateSelection {
+    /// `ServerSelection`: 0 default, 1 managed (WSUS), 2 Windows Update, 3 the named service.
+    pub selection: i32,
+    /// GUID of the named service.
+    pub service: String,
 }
 
 /// A service that offers updates.
@@ -125,21 +132,31 @@ pub struct UpdateEntry {
 }
 
 impl Sys {
-    /// Asks the Windows Update Agent. Blocks for up to 100 s.
+    /// Asks the Windows Update Agent. Blocks for up to `limit`.
     /// Privilege: none for a search; the last-success times need an administrator on some versions.
     /// Errors: `Unsupported` under a root folder (`live_only`) and on other systems; `TimedOut`; `Failed` with
     /// the reason code of the HRESULT where not even the session could be made.
-    pub fn windows_update(&self, question: UpdateQuestion) -> Result<UpdateAnswer, SysError> {
+    pub fn windows_update(
+        &self,
+        question: UpdateQuestion,
+        limit: Duration,
+    ) -> Result<UpdateAnswer, SysError> {
         const WHAT: &str = "windows_update";
         self.require_live(WHAT)?;
         if self.family() != Family::Windows {
             return Err(SysError::Unsupported { what: WHAT.into(), reason: "not_windows".into() });
         }
         self.tracer.volatile(WHAT);
-        let limit = if question.online { ONLINE_LIMIT } else { LOCAL_LIMIT };
         let request = serde_json::to_value(question).map_err(|e| SysError::malformed(WHAT, e))?;
         let answer = child::ask(Job::WindowsUpdate, &request, limit)?;
         serde_json::from_value(answer).map_err(|e| SysError::malformed(WHAT, e))
+    }
+}
+
+impl Sys {
+    /// Notes that nothing is asked because of an earlier question: the answer is not one to be given again.
+    pub fn windows_update_rests(&self) {
+        self.tracer.volatile("windows_update");
     }
 }
 
@@ -190,6 +207,9 @@ pub fn reason_of(hresult: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use tenken_shared::fact::reason::in_words;
+    use tenken_shared::text::Lang;
+
     use super::*;
 
     #[test]
@@ -213,11 +233,42 @@ mod tests {
     }
 
     #[test]
+    fn every_kind_of_error_is_told_in_both_languages() {
+        let codes = [
+            ("0x80072ee7", "name_not_resolved"),
+            ("0x80072efd", "server_unreachable"),
+            ("0x8024401b", "proxy_authentication"),
+            ("0x80244018", "server_refused"),
+            ("0x80072ee2", "server_timed_out"),
+            ("0x80072f8f", "tls_failed"),
+            ("0x8024001e", "service_stopping"),
+            ("0x80070422", "service_disabled"),
+            ("0x8024002e", "disabled_by_policy"),
+            ("0x8024000b", "aborted"),
+            ("0x80240016", "busy"),
+            ("0x80248007", "data_store_damaged"),
+            ("0x80240044", "permission_denied"),
+            ("0x80040154", "not_present"),
+            ("0x80004001", "not_implemented"),
+            ("0x80070070", "disk_full"),
+            ("0x80073712", "component_store_damaged"),
+            ("0x8007000e", "out_of_memory"),
+            ("0xdeadbeef", "api_error"),
+        ];
+        for (code, reason) in codes {
+            assert_eq!(reason_of(code), reason);
+            for lang in [Lang::Ja, Lang::En] {
+                assert_ne!(in_words(reason, lang), reason);
+            }
+        }
+    }
+
+    #[test]
     fn root_folder_is_live_only() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("Windows/System32/config")).unwrap();
         let sys = Sys::at_root(dir.path(), None).unwrap();
         let question = UpdateQuestion { online: false, search: true, history: true };
-        assert_eq!(sys.windows_update(question).unwrap_err().reason().code, "live_only");
+        assert_eq!(sys.windows_update(question, Duration::ZERO).unwrap_err().reason().code, "live_only");
     }
 }

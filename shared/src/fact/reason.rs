@@ -5,10 +5,12 @@ use crate::text::{Lang, Text};
 
 /// Code and its words, by code.
 const REASONS: &[(&str, &str, &str)] = &[
+    ("aborted", "中断されました", "it was aborted"),
     ("access_list_not_readable", "アクセス権の設定を読めません", "the access list cannot be read"),
     ("api_error", "OSの機能がエラーを返しました", "the system's interface answered with an error"),
     ("api_not_supported", "この版のOSにない機能です", "this version of the system does not have it"),
     ("body_missing", "内容が届いていません", "the content is missing"),
+    ("busy", "別の処理を実行中です", "busy with something else"),
     ("child_died", "収集用のプロセスが異常終了しました", "the collecting process died"),
     ("command_failed", "コマンドが失敗しました", "the command failed"),
     ("component_store_damaged", "コンポーネントストアが壊れています", "the component store is damaged"),

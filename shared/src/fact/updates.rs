@@ -11,8 +11,12 @@ use crate::collected::SourceState;
 pub struct Updates {
     /// Sorted by package, then id.
     pub pending: Vec<PendingUpdate>,
-    /// Which service answered (`apt`, `dnf`, `wsus`, `microsoft_update` ...).
+    /// Which service was asked (`apt`, `dnf`, `wsus`, `microsoft_update` ...).
     pub server: Option<String>,
+    /// How the service is known, where it is not plain (Windows): `search` named it, or the search was for the
+    /// default one and it is so `configured`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_by: Option<String>,
     /// Whether any metadata tell security updates apart; `false` makes every update count (CentOS Stream, pacman,
     /// apk). Where only some do, `security` of the others' updates is unknown.
     pub security_known: bool,

@@ -194,6 +194,34 @@ mod tests {
         software.items.iter().map(line).collect()
     }
 
+    /// The uninstall entries of a real server, as PowerShell writes them.
+    #[test]
+    fn uninstall_entries_of_a_real_server_are_all_listed() {
+        let Some(folder) = corpus("windows-programs") else { return };
+        let bytes = std::fs::read(folder.join("cnquery/windows_packages.json")).unwrap();
+        let rows: Vec<serde_json::Value> = serde_json::from_slice(&bytes).unwrap();
+        let mut machine = Machine::new();
+        let mut expected = vec![];
+        for (number, row) in rows.iter().enumerate() {
+            let key = format!(r"Microsoft\Windows\CurrentVersion\Uninstall\{number}");
+            machine.software(&key, "Language", 1041u32);
+            for name in ["DisplayName", "DisplayVersion", "Publisher", "UninstallString"] {
+                if let Some(text) = row[name].as_str() {
+                    machine.software(&key, name, text);
+                }
+            }
+            if let Some(name) = row["DisplayName"].as_str() {
+                expected.push((name.to_owned(), row["DisplayVersion"].as_str().unwrap().to_owned()));
+            }
+        }
+        let found: Collected<Software> = machine.collect(&PROBE, &ProbeConfig::default());
+        let items = &found.value().unwrap().items;
+        let mut listed: Vec<_> = items.iter().map(|i| (i.name.clone(), i.version.clone())).collect();
+        listed.sort();
+        expected.sort();
+        assert_eq!(listed, expected);
+    }
+
     #[test]
     fn titles_of_every_place_are_listed_once_and_updates_are_none() {
         let found = read(&Fixture::of("software/windows-11-ja"));

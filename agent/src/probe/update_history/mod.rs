@@ -34,10 +34,10 @@ fn watch(family: Family) -> &'static [&'static str] {
     }
 }
 
-fn collect(sys: &Sys, _: &ProbeConfig) -> Vec<Collection> {
+fn collect(sys: &Sys, config: &ProbeConfig) -> Vec<Collection> {
     match sys.family() {
         Family::Linux => linux::collect(sys),
-        Family::Windows => windows::collect(sys),
+        Family::Windows => windows::collect(sys, config),
         Family::Macos => macos::collect(sys),
     }
 }

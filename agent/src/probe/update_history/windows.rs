@@ -6,22 +6,28 @@
 //! installed; a later `remove` takes it back. Under a root folder the agent's history is `live_only`.
 //! Privilege: none, except that servicing and the event log may need an administrator.
 
+use std::path::Path;
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use tenken_shared::collected::SourceState;
 use tenken_shared::fact::updates::{HistoryEntry, UpdateHistory};
 
-use crate::probe::Collection;
 use crate::probe::package::settle;
 use crate::probe::servicing::{self, SERVICING};
 use crate::probe::software;
+use crate::probe::updates::memory;
 use crate::probe::updates::parse_windows::{PackageState, event_entry, history_entry};
-use crate::sys::windows_update::{UpdateQuestion, reason_of};
+use crate::probe::{Collection, ProbeConfig};
+use crate::sys::windows_update::reason_of;
 use crate::sys::{EventQuery, Sys, SysError};
 
 /// Most entries of the fact.
 const MAX_ENTRIES: usize = 2_000;
 /// How far back.
 const MAX_DAYS: i64 = 400;
+/// Longest the update agent may take for its history.
+const LIMIT: Duration = Duration::from_secs(60);
 const CHANNEL: &str = "System";
 const PROVIDER: &str = "Microsoft-Windows-WindowsUpdateClient";
 /// Installed, failed, installation started.
@@ -31,10 +37,10 @@ const SAME: SignedDuration = SignedDuration::from_hours(1);
 /// Servicing finishes with the restart, days after the agent's record.
 const SERVICED: SignedDuration = SignedDuration::from_hours(24 * 7);
 
-pub fn collect(sys: &Sys) -> Vec<Collection> {
+pub fn collect(sys: &Sys, config: &ProbeConfig) -> Vec<Collection> {
     let mut body = UpdateHistory::default();
     let since = sys.now() - SignedDuration::from_hours(24 * MAX_DAYS);
-    agent(sys, &mut body);
+    agent(sys, config.state_dir.as_deref(), &mut body);
     events(sys, since, &mut body);
     packages(sys, &mut body);
     for (entries, state) in software::windows_update_entries(sys) {
@@ -54,10 +60,9 @@ pub fn collect(sys: &Sys) -> Vec<Collection> {
     vec![Collection::of(settle::by_sources(body, &sources, "no_history_kept"), line, sys.now())]
 }
 
-fn agent(sys: &Sys, body: &mut UpdateHistory) {
+fn agent(sys: &Sys, folder: Option<&Path>, body: &mut UpdateHistory) {
     const SOURCE: &str = "windows_update:history";
-    let question = UpdateQuestion { online: false, search: false, history: true };
-    let answered = sys.windows_update(question).and_then(|answer| {
+    let answered = memory::history(sys, folder, LIMIT).and_then(|answer| {
         answer.history.map_err(|code| SysError::Failed {
             what: SOURCE.into(),
             reason: reason_of(&code).into(),
@@ -164,7 +169,6 @@ mod tests {
 
     use super::super::PROBE;
     use super::*;
-    use crate::probe::ProbeConfig;
     use crate::probe::fixture::{Fixture, corpus};
 
     fn entry(id: &str, package: &str, result: &str, at: &str) -> HistoryEntry {

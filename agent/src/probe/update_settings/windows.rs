@@ -100,28 +100,43 @@ impl Reader<'_> {
         }
     }
 
-    /// A value that holds a number, as such or as text; what cannot be read is a gap.
+    /// A value that is read by `take`; what cannot be read, and what `take` does not understand, is a gap: it may
+    /// be the value that decides.
+    fn value<T>(
+        &mut self,
+        key: Option<&RegistryKey>,
+        name: &str,
+        take: fn(RegistryValue) -> Option<T>,
+    ) -> Option<T> {
+        let key = key?;
+        let place = || format!("{}\\{name}", key.path());
+        let error = match key.value(name) {
+            Ok(None) => return None,
+            Ok(Some(value)) => match take(value) {
+                Some(taken) => return Some(taken),
+                None => SysError::malformed(&place(), "unexpected type"),
+            },
+            Err(error) => error,
+        };
+        self.body.sources.push(settle::gap(place(), &error));
+        None
+    }
+
+    /// A value that holds a number, as such or as text.
     fn number(&mut self, key: Option<&RegistryKey>, name: &str) -> Option<u64> {
-        match key?.value(name) {
-            Ok(Some(RegistryValue::Number(number))) => Some(number),
-            Ok(Some(RegistryValue::String(text))) => text.trim().parse().ok(),
-            Ok(_) => None,
-            Err(error) => {
-                self.body.sources.push(settle::gap(key?.path(), &error));
-                None
-            }
-        }
+        self.value(key, name, |value| match value {
+            RegistryValue::Number(number) => Some(number),
+            RegistryValue::String(text) => text.trim().parse().ok(),
+            _ => None,
+        })
     }
 
     fn text(&mut self, key: Option<&RegistryKey>, name: &str) -> Option<String> {
-        match key?.value(name) {
-            Ok(Some(RegistryValue::String(text))) => Some(text).filter(|t| !t.trim().is_empty()),
-            Ok(_) => None,
-            Err(error) => {
-                self.body.sources.push(settle::gap(key?.path(), &error));
-                None
-            }
-        }
+        let text = self.value(key, name, |value| match value {
+            RegistryValue::String(text) => Some(text),
+            _ => None,
+        });
+        text.filter(|t| !t.trim().is_empty())
     }
 
     fn mechanism(&mut self, name: &str, state: &str, setting: String) {
@@ -244,16 +259,17 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
-    use tenken_shared::collected::Status;
+    use tenken_shared::collected::{Collected, Status};
     use tenken_shared::fact::updates::UpdateSettings;
 
     use crate::probe::ProbeConfig;
     use crate::probe::fixture::Fixture;
     use crate::probe::update_settings::PROBE;
+    use crate::probe::winhive::{Machine, Put};
 
     #[test]
     fn policy_deferral_pause_and_server_are_read() {
-        let found: tenken_shared::collected::Collected<UpdateSettings> =
+        let found: Collected<UpdateSettings> =
             Fixture::of("update_settings/windows-11-ja").collect(&PROBE, &ProbeConfig::default());
         assert_eq!(found.status(), Status::Known, "{:?}", found.reason());
         let body = found.value().unwrap();
@@ -265,12 +281,39 @@ mod tests {
         assert_eq!(states, [("windows_update", "on"), ("office", "on"), ("chrome", "off")]);
     }
 
+    /// A client without any policy, with one value of group policy.
+    fn with(name: &str, value: impl Into<Put>) -> Collected<UpdateSettings> {
+        let mut machine = Machine::new();
+        machine
+            .system("Select", "Current", 1u32)
+            .system(r"ControlSet001\Services\wuauserv", "Start", 3u32)
+            .software(r"Microsoft\Windows NT\CurrentVersion", "InstallationType", "Client")
+            .software(r"Policies\Microsoft\Windows\WindowsUpdate\AU", name, value);
+        machine.collect(&PROBE, &ProbeConfig::default())
+    }
+
+    #[test]
+    fn value_of_unexpected_type_is_a_gap_and_never_on() {
+        let automatic = |found: &Collected<UpdateSettings>| found.value().and_then(|b| b.automatic.clone());
+        let found = with("NoAutoUpdate", 0u32);
+        assert_eq!((found.status(), automatic(&found).as_deref()), (Status::Known, Some("on")));
+        for name in ["NoAutoUpdate", "AUOptions"] {
+            for value in [Put::Bytes(vec![1, 0, 0, 0]), Put::Text("yes".into()), Put::Texts(vec!["1".into()])]
+            {
+                let found = with(name, value);
+                assert_eq!((found.status(), automatic(&found)), (Status::Partial, None), "{name}");
+                let gap = found.value().unwrap().sources.iter().find(|s| s.is_gap()).unwrap();
+                assert!(gap.source.ends_with(name), "{}", gap.source);
+                assert_eq!(gap.reason.as_ref().unwrap().code, "malformed");
+            }
+        }
+    }
+
     #[test]
     fn unreadable_hive_is_never_on() {
         let fixture = Fixture::of("update_settings/windows-11-ja");
         fixture.write("/Windows/System32/config/SOFTWARE", b"regf");
-        let found: tenken_shared::collected::Collected<UpdateSettings> =
-            fixture.collect(&PROBE, &ProbeConfig::default());
+        let found: Collected<UpdateSettings> = fixture.collect(&PROBE, &ProbeConfig::default());
         assert_ne!(found.status(), Status::Known);
         assert_ne!(found.value().and_then(|b| b.automatic.as_deref()), Some("on"));
     }

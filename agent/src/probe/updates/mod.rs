@@ -9,6 +9,7 @@ mod apt;
 pub mod class;
 mod linux;
 mod macos;
+pub(crate) mod memory;
 mod pacman;
 pub mod parse_windows;
 mod rpm;

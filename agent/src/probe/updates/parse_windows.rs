@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use tenken_shared::fact::updates::{HistoryEntry, PendingUpdate};
 
 use crate::probe::software::parse_windows::kb_number;
-use crate::sys::windows_update::{UpdateEntry, UpdateRow, hresult};
+use crate::sys::windows_update::{UpdateEntry, UpdateRow, UpdateSelection, UpdateService, hresult};
 
 /// Classifications that carry security fixes: security updates, critical updates.
 const SECURITY: [&str; 2] = ["0fa1201d-4330-4fa8-8ae9-b877473b6441", "e6cf1350-c01b-414d-a61f-263d14d133b4"];
@@ -17,8 +17,20 @@ const OTHER: [&str; 6] = [
     "b4832bd8-e735-4761-8daf-37f882276dab",
     "3689bdc8-b205-4af4-8d4a-a63924c5e9d5",
 ];
+/// Product family of Windows. Many updates of Windows carry only their product, a monthly cumulative one not
+/// even that: what carries the family is surely of the system, what lacks it may be.
 const WINDOWS: &str = "6964aab4-c5b5-43bd-a17d-ffb4346a8e1d";
 const OFFICE: &str = "477b856e-65c4-4473-b621-a8b230bb70d9";
+/// Categories of what is surely not of the system itself: definitions, Defender, SQL Server, Exchange,
+/// developer tools and runtimes, what an organisation publishes to its own WSUS.
+const APPLICATION: [&str; 6] = [
+    "e0789628-ce08-4437-be74-2495b842f43b",
+    "8c3fcc84-7410-4a95-8b89-a166a0190486",
+    "0a4c6c73-8887-4d7f-9cbe-d08fa8fa9d1e",
+    "352f9494-d516-4b40-a21a-cd2416098982",
+    "48ce8c86-6850-4f68-8e9d-7dc8535ced60",
+    "7c40e8c2-01ae-47f5-9af2-6e75a0582518",
+];
 /// `UpdateType` of drivers.
 const DRIVER: i32 = 2;
 
@@ -31,6 +43,20 @@ pub fn service_name(id: &str, managed: bool) -> &'static str {
         "9482f4b4-e343-43b6-b170-9a65bc822c77" => "windows_update",
         "7971f918-a847-4430-9279-4a52d1efe18d" => "microsoft_update",
         _ => "other",
+    }
+}
+
+/// The server of a search and how that is known: the search named it, or it is the configured default.
+#[must_use]
+pub fn server(
+    searched: Option<&UpdateSelection>,
+    configured: Option<&UpdateService>,
+) -> Option<(&'static str, &'static str)> {
+    match searched {
+        Some(UpdateSelection { selection: 1, .. }) => Some(("wsus", "search")),
+        Some(UpdateSelection { selection: 2, .. }) => Some(("windows_update", "search")),
+        Some(UpdateSelection { selection: 3, service }) => Some((service_name(service, false), "search")),
+        _ => configured.map(|s| (service_name(&s.id, s.managed), "configured")),
     }
 }
 
@@ -48,8 +74,8 @@ pub fn pending(row: &UpdateRow, service: Option<&str>) -> PendingUpdate {
     let class = match () {
         () if row.kind == DRIVER => "driver",
         () if has(&[OFFICE]) => "office",
-        () if has(&[WINDOWS]) => "os",
-        () => "application",
+        () if has(&APPLICATION) && !has(&[WINDOWS]) => "application",
+        () => "os",
     };
     let kb = row.kbs.first().map(|kb| format!("KB{}", kb.trim_start_matches("KB")));
     PendingUpdate {
@@ -178,6 +204,7 @@ impl<'a> PackageName<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::probe::fixture::corpus;
 
     fn row() -> UpdateRow {
         UpdateRow {
@@ -210,10 +237,97 @@ mod tests {
         assert_eq!(with(&[OTHER[0], WINDOWS], 1), ("os".into(), Some(false)));
         assert_eq!(with(&[OFFICE, SECURITY[1]], 1), ("office".into(), Some(true)));
         assert_eq!(with(&[], DRIVER), ("driver".into(), Some(false)));
-        assert_eq!(with(&["who-knows"], 1), ("application".into(), None));
+        assert_eq!(with(&[APPLICATION[1], OTHER[1]], 1), ("application".into(), Some(false)));
+        assert_eq!(with(&[APPLICATION[4], WINDOWS], 1).0, "os");
         let rated = UpdateRow { severity: Some("Critical".into()), categories: vec![], ..row() };
         assert_eq!(pending(&rated, None).severity.as_deref(), Some("critical"));
         assert_eq!(pending(&rated, None).security, Some(true));
+    }
+
+    #[test]
+    fn update_without_the_family_of_windows_may_be_of_the_system() {
+        let class = |categories: &[&str]| {
+            let categories = categories.iter().map(|c| (*c).to_owned()).collect();
+            pending(&UpdateRow { categories, kind: 1, ..row() }, None).class
+        };
+        let os = Some("os".to_owned());
+        assert_eq!(class(&[SECURITY[0]]), os, "the monthly cumulative update, classified only");
+        assert_eq!(class(&[SECURITY[0], "f702a48c-919b-45d6-9aef-ca4248d50397"]), os, "with its product");
+        assert_eq!(class(&["who-knows"]), os);
+        assert_eq!(class(&[]), os);
+    }
+
+    /// Rows of a real WSUS, as PowerShell writes them.
+    #[test]
+    fn listed_updates_of_a_real_server_are_of_the_system() {
+        let Some(folder) = corpus("windows-update") else { return };
+        let bytes = std::fs::read(folder.join("cnquery/wsus-available-server-2019.json")).unwrap();
+        let rows: Vec<serde_json::Value> = serde_json::from_slice(&bytes).unwrap();
+        let strings = |value: &serde_json::Value| -> Vec<String> {
+            value.as_array().unwrap().iter().map(|v| v.as_str().unwrap().to_owned()).collect()
+        };
+        let read = rows.iter().map(|row| {
+            let row = UpdateRow {
+                id: row["UpdateID"].as_str().unwrap().to_owned(),
+                title: row["Title"].as_str().unwrap().to_owned(),
+                kbs: strings(&row["KBArticleIDs"]),
+                severity: row["MsrcSeverity"].as_str().map(str::to_owned),
+                categories: strings(&row["CategoryIDs"]),
+                kind: 1,
+                ..UpdateRow::default()
+            };
+            let update = pending(&row, None);
+            (update.id, update.class.unwrap(), update.security)
+        });
+        let expected = [
+            ("KB4462930", Some(false)),
+            ("KB4537759", Some(true)),
+            ("KB4538156", Some(false)),
+            ("KB4494174", Some(false)),
+            ("KB890830", None),
+            ("KB4538461", Some(true)),
+        ];
+        let expected = expected.map(|(id, security)| (id.to_owned(), "os".to_owned(), security));
+        assert_eq!(read.collect::<Vec<_>>(), expected);
+    }
+
+    /// What a real machine in Japanese had installed and taken off again.
+    #[test]
+    fn history_of_a_real_machine_leaves_out_what_was_removed() {
+        let Some(folder) = corpus("windows-update") else { return };
+        let text = std::fs::read_to_string(folder.join("vuls/wua-history-ja.txt")).unwrap();
+        let field = |block: &str, name: &str| {
+            let line = block.lines().find(|l| l.starts_with(name)).unwrap();
+            line.split_once(':').unwrap().1.trim().to_owned()
+        };
+        let mut installed = std::collections::BTreeMap::new();
+        for block in text.split("\n\n").filter(|b| b.contains("Title")) {
+            let entry = history_entry(&UpdateEntry {
+                title: field(block, "Title"),
+                operation: field(block, "Operation").parse().unwrap(),
+                result: field(block, "ResultCode").parse().unwrap(),
+                ..UpdateEntry::default()
+            });
+            assert_eq!(entry.result, "succeeded");
+            installed.insert(entry.id.unwrap(), entry.operation == "install");
+        }
+        let kbs: Vec<_> = installed.iter().filter(|(_, there)| **there).map(|(kb, _)| kb.as_str()).collect();
+        assert_eq!(kbs, ["KB5021088", "KB5021233"]);
+    }
+
+    #[test]
+    fn server_is_told_as_searched_or_as_configured() {
+        let searched = |selection, service: &str| UpdateSelection { selection, service: service.into() };
+        let wsus = UpdateService { id: "x".into(), managed: true };
+        let of = |searched| server(Some(&searched), Some(&wsus));
+        assert_eq!(of(searched(0, "")), Some(("wsus", "configured")));
+        assert_eq!(of(searched(2, "")), Some(("windows_update", "search")));
+        assert_eq!(
+            of(searched(3, "7971f918-a847-4430-9279-4a52d1efe18d")),
+            Some(("microsoft_update", "search"))
+        );
+        assert_eq!(server(Some(&searched(1, "")), None), Some(("wsus", "search")));
+        assert_eq!(server(None, None), None);
     }
 
     #[test]

@@ -7,14 +7,14 @@
 //! `partial`, reason `live_only`. It is never "0 pending" where it could not be known.
 //! Privilege: none; hidden updates and those of other users show for an administrator only.
 
-use std::path::Path;
+use std::time::{Duration, Instant};
 
-use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
+use jiff::Timestamp;
 use tenken_shared::collected::{Collected, Reason, SourceState, Status};
 use tenken_shared::fact::updates::{PendingUpdate, Updates, UpdatesObserved};
 
-use super::parse_windows::{PackageState, pending, service_name};
+use super::memory::{Ask, Kept, marked, rests};
+use super::parse_windows::{PackageState, pending, server};
 use crate::probe::package::settle;
 use crate::probe::servicing::{self, SERVICING};
 use crate::probe::update_settings::parse_windows::moment;
@@ -28,12 +28,12 @@ const RESULTS: &str =
     "HKLM\\SOFTWARE\\Microsoft\\Windows\\CurrentVersion\\WindowsUpdate\\Auto Update\\Results";
 /// `OperationResultCode` of a search without errors.
 const SUCCEEDED: i32 = 2;
-const DAY: SignedDuration = SignedDuration::from_hours(24);
-/// How long a search that hung is left alone.
-const REST: SignedDuration = SignedDuration::from_hours(6);
-/// Kept in the agent's own folder between runs.
-const FILE: &str = "windows_update.json";
-const MAX_FILE: usize = 16 * 1024 * 1024;
+/// Longest a search of the local cache may take.
+const LOCAL_LIMIT: Duration = Duration::from_secs(60);
+/// Longest both searches may take together; below the time limit of a probe, so that an answer is given.
+const BUDGET: Duration = Duration::from_secs(110);
+/// With less than this left the server is not asked in this round.
+const ONLINE_LEAST: Duration = Duration::from_secs(10);
 
 /// What is watched.
 pub(super) const WATCH: &[&str] = &[
@@ -45,107 +45,63 @@ pub fn collect(sys: &Sys, config: &ProbeConfig) -> Vec<Collection> {
     if sys.is_live() { search(sys, config) } else { from_files(sys) }
 }
 
-/// What is remembered of earlier searches.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-struct Kept {
-    /// The last search that succeeded.
-    good: Option<UpdateAnswer>,
-    /// When the server was asked last, whatever came of it.
-    online_tried_at: Option<Timestamp>,
-    /// When it answered last.
-    online_at: Option<Timestamp>,
-    /// When a search hung.
-    hung_at: Option<Timestamp>,
-}
-
-impl Kept {
-    fn load(folder: Option<&Path>) -> Self {
-        let Some(folder) = folder else { return Self::default() };
-        crate::disk::read(&folder.join(FILE))
-            .ok()
-            .flatten()
-            .filter(|bytes| bytes.len() <= MAX_FILE)
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .unwrap_or_default()
-    }
-
-    /// A failure costs only the memory of it and is logged.
-    fn save(&self, folder: Option<&Path>) {
-        let Some(folder) = folder else { return };
-        let bytes = serde_json::to_vec(self).unwrap_or_default();
-        if let Err(error) = crate::disk::write_atomic(&folder.join(FILE), &bytes) {
-            tracing::warn!(%error, "What Windows Update answered could not be kept for the next run.");
-        }
-    }
-
-    /// Whether a search hung so lately that none is started. A time in the future is no memory.
-    fn rests(&self, now: Timestamp) -> bool {
-        self.hung_at.is_some_and(|at| at <= now && now.duration_since(at) < REST)
-    }
-
-    /// Whether the server is to be asked: nobody has searched for a day, nor tried to from here.
-    fn wants_online(&self, searched: Option<Timestamp>, now: Timestamp) -> bool {
-        let recent = |at: Option<Timestamp>| at.is_some_and(|at| at <= now && now.duration_since(at) < DAY);
-        !recent(searched) && !recent(self.online_tried_at)
-    }
-}
-
-/// One run: what came of it, and what is remembered.
-struct Run {
-    answer: Result<UpdateAnswer, SysError>,
-    online: Option<SysError>,
-}
-
 fn search(sys: &Sys, config: &ProbeConfig) -> Vec<Collection> {
     let folder = config.state_dir.as_deref();
     let mut kept = Kept::load(folder);
-    let run =
-        ask(&|question| sys.windows_update(question), &mut kept, folder.is_some(), sys.now(), &|kept| {
-            kept.save(folder);
-        });
+    let now = sys.now();
+    if rests(sys, &kept) {
+        return facts(&Err(SysError::TimedOut { what: SEARCH.into() }), &kept, now);
+    }
+    let ask = |question, limit| sys.windows_update(question, limit);
+    let answer = both(&ask, &mut kept, folder.is_some(), now, &|kept| kept.save(folder));
     kept.save(folder);
-    facts(&run, &kept, sys.now())
+    facts(&answer, &kept, now)
 }
 
-type Ask<'a> = &'a dyn Fn(UpdateQuestion) -> Result<UpdateAnswer, SysError>;
-
-/// Asks the cache, then the server where due. What is tried is remembered before it is tried.
-fn ask(ask: Ask<'_>, kept: &mut Kept, may_go_online: bool, now: Timestamp, save: &dyn Fn(&Kept)) -> Run {
-    if kept.rests(now) {
-        let error = SysError::TimedOut { what: SEARCH.into() };
-        return Run { answer: Err(error), online: None };
+/// Searches the cache, then at the server where due. What is tried is remembered before it is tried.
+fn both(
+    ask: Ask<'_>,
+    kept: &mut Kept,
+    may_go_online: bool,
+    now: Timestamp,
+    save: &dyn Fn(&Kept),
+) -> Result<UpdateAnswer, SysError> {
+    let begun = Instant::now();
+    let find = |kept: &mut Kept, online, limit| {
+        let question = UpdateQuestion { online, search: true, history: false };
+        let found = marked(ask, (question, limit), kept, now, save).and_then(whole);
+        if let Ok(found) = &found {
+            kept.good = Some(found.clone());
+        }
+        found
+    };
+    let answer = find(kept, false, LOCAL_LIMIT)?;
+    let searched = answer.last_search_success.clone().unwrap_or_default();
+    // Automatic updates reached the server after it failed here.
+    if searched.is_some() && searched > kept.online_tried_at {
+        kept.online_failed = None;
     }
-    let local = ask(UpdateQuestion { online: false, search: true, history: false }).and_then(whole);
-    note(kept, &local, now);
-    let Ok(mut answer) = local else { return Run { answer: local, online: None } };
-    let searched = answer.last_search_success.clone().unwrap_or_default().max(kept.online_at);
-    let mut online = None;
-    if may_go_online && kept.wants_online(searched, now) {
-        kept.online_tried_at = Some(now);
-        save(kept);
-        let found = ask(UpdateQuestion { online: true, search: true, history: false }).and_then(whole);
-        note(kept, &found, now);
-        match found {
-            Ok(found) => {
-                kept.online_at = Some(now);
-                answer = found;
-            }
-            Err(error) => online = Some(error),
+    let limit = online_limit(begun.elapsed());
+    if !may_go_online || !kept.wants_online(searched.max(kept.online_at), now) || limit < ONLINE_LEAST {
+        return Ok(answer);
+    }
+    kept.online_tried_at = Some(now);
+    match find(kept, true, limit) {
+        Ok(found) => {
+            kept.online_at = Some(now);
+            kept.online_failed = None;
+            Ok(found)
+        }
+        Err(error) => {
+            kept.online_failed = Some(settle::gap(ONLINE, &error));
+            Ok(answer)
         }
     }
-    Run { answer: Ok(answer), online }
 }
 
-fn note(kept: &mut Kept, answer: &Result<UpdateAnswer, SysError>, now: Timestamp) {
-    match answer {
-        Ok(answer) => {
-            kept.good = Some(answer.clone());
-            kept.hung_at = None;
-        }
-        Err(SysError::TimedOut { .. }) => kept.hung_at = Some(now),
-        Err(_) => {}
-    }
+/// What is left for the server after the cache took `spent`.
+fn online_limit(spent: Duration) -> Duration {
+    BUDGET.saturating_sub(spent)
 }
 
 /// An answer whose search failed or gave up is an error, not an empty list.
@@ -169,17 +125,20 @@ fn whole(answer: UpdateAnswer) -> Result<UpdateAnswer, SysError> {
     }
 }
 
-/// The facts of a run. Where it failed, the last good answer stands in, as `partial`.
-fn facts(run: &Run, kept: &Kept, now: Timestamp) -> Vec<Collection> {
-    let (answer, gap) = match &run.answer {
+/// The facts of a run. Where it failed, the last good answer stands in, as `partial`; the server's last
+/// failure is told until it answers.
+fn facts(answer: &Result<UpdateAnswer, SysError>, kept: &Kept, now: Timestamp) -> Vec<Collection> {
+    let (answer, gap) = match answer {
         Ok(answer) => (Some(answer), None),
         Err(error) => (kept.good.as_ref(), Some(error)),
     };
     let mut body = Updates { security_known: true, ..Updates::default() };
     let mut observed = UpdatesObserved::default();
     if let Some(answer) = answer {
-        let service = answer.service.as_ref().ok().and_then(Option::as_ref);
-        body.server = service.map(|s| service_name(&s.id, s.managed).to_owned());
+        let configured = answer.service.as_ref().ok().and_then(Option::as_ref);
+        let (name, by) = server(answer.searched.as_ref().ok(), configured).unzip();
+        body.server = name.map(str::to_owned);
+        body.server_by = by.map(str::to_owned);
         body.pending = listed(answer, body.server.as_deref());
         observed.last_search_success =
             answer.last_search_success.clone().unwrap_or_default().max(kept.online_at);
@@ -190,9 +149,7 @@ fn facts(run: &Run, kept: &Kept, now: Timestamp) -> Vec<Collection> {
         (None, Some(answer)) => search_state(answer, body.pending.len()),
         (None, None) => settle::gap(SEARCH, &SysError::Absent { what: SEARCH.into() }),
     });
-    if let Some(error) = &run.online {
-        body.sources.push(settle::gap(ONLINE, error));
-    }
+    body.sources.extend(kept.online_failed.clone());
     let sources = body.sources.clone();
     let line = settle::source_line(&sources);
     let stands_in = gap.zip(answer);
@@ -294,7 +251,7 @@ mod tests {
     use super::super::PROBE;
     use super::*;
     use crate::probe::fixture::Fixture;
-    use crate::sys::windows_update::{UpdateRow, UpdateService};
+    use crate::sys::windows_update::{UpdateRow, UpdateSelection, UpdateService};
 
     const NOW: &str = "2026-11-23T03:00:00Z";
 
@@ -307,6 +264,7 @@ mod tests {
         UpdateAnswer {
             asked_at: at(NOW),
             question,
+            searched: Ok(UpdateSelection::default()),
             service: Ok(Some(UpdateService { id: "x".into(), managed: true })),
             search: Ok(UpdateSearch {
                 result: 2,
@@ -325,17 +283,12 @@ mod tests {
         reply: impl Fn(UpdateQuestion) -> Result<UpdateAnswer, SysError>,
     ) -> (Collected<Updates>, Collected<UpdatesObserved>, Vec<bool>) {
         let asked = RefCell::new(vec![]);
-        let run = ask(
-            &|question| {
-                asked.borrow_mut().push(question.online);
-                reply(question)
-            },
-            kept,
-            true,
-            at(NOW),
-            &|_| {},
-        );
-        let facts = facts(&run, kept, at(NOW));
+        let ask = |question: UpdateQuestion, _| {
+            asked.borrow_mut().push(question.online);
+            reply(question)
+        };
+        let answer = both(&ask, kept, true, at(NOW), &|_| {});
+        let facts = facts(&answer, kept, at(NOW));
         (facts[0].record.typed(), facts[1].record.typed(), asked.into_inner())
     }
 
@@ -346,6 +299,7 @@ mod tests {
         assert_eq!((updates.status(), asked), (Status::Known, vec![false]));
         let body = updates.value().unwrap();
         assert_eq!((body.server.as_deref(), body.pending.len()), (Some("wsus"), 1), "listed once");
+        assert_eq!(body.server_by.as_deref(), Some("configured"));
         let (_, observed, asked) = run(&mut kept, |q| Ok(answer(q, Some("2026-11-20T01:00:00Z"))));
         assert_eq!(asked, [false, true]);
         assert_eq!(observed.value().unwrap().last_search_success, Some(at(NOW)));
@@ -363,9 +317,8 @@ mod tests {
         assert!(updates.reason().unwrap().detail.as_deref().unwrap().contains("2026-11-23T03:00:00Z"));
         assert_eq!(updates.value().unwrap().pending.len(), 1);
         assert!(observed.value().is_some());
-        let (updates, _, asked) = run(&mut kept, hang);
-        assert_eq!((updates.status(), asked.len()), (Status::Partial, 0), "not started again");
-        kept.hung_at = Some(at("2026-11-22T03:00:00Z"));
+        assert!(kept.rests(at(NOW), None), "not started again");
+        assert!(!kept.rests(at("2026-11-23T09:00:00Z"), None));
         assert_eq!(run(&mut kept, |q| Ok(answer(q, Some(NOW)))).0.status(), Status::Known);
     }
 
@@ -389,18 +342,34 @@ mod tests {
     }
 
     #[test]
-    fn server_that_does_not_answer_makes_the_list_partial() {
-        let (updates, _, asked) = run(&mut Kept::default(), |q| {
-            let answered = answer(q, None);
-            if q.online {
-                Ok(UpdateAnswer { search: Err("0x80240438".into()), ..answered })
-            } else {
-                Ok(answered)
+    fn server_that_does_not_answer_makes_the_list_partial_until_someone_reaches_it() {
+        let mut kept = Kept::default();
+        let reply = |searched: Option<&'static str>| {
+            move |q: UpdateQuestion| {
+                let answered = answer(q, searched);
+                let search = if q.online { Err("0x80240438".into()) } else { answered.search.clone() };
+                Ok(UpdateAnswer { search, ..answered })
             }
-        });
-        assert_eq!(asked, [false, true]);
-        assert_eq!(updates.status(), Status::Partial);
-        assert_eq!(updates.reason().unwrap().code, "server_unreachable");
+        };
+        for expected in [[false, true].as_slice(), &[false]] {
+            let (updates, _, asked) = run(&mut kept, reply(None));
+            assert_eq!((updates.status(), asked.as_slice()), (Status::Partial, expected));
+            assert_eq!(updates.reason().unwrap().code, "server_unreachable");
+            assert_eq!(updates.value().unwrap().pending.len(), 1);
+        }
+        kept.online_tried_at = Some(at("2026-11-22T20:00:00Z"));
+        let (updates, ..) = run(&mut kept, reply(Some("2026-11-22T19:00:00Z")));
+        assert_eq!(updates.status(), Status::Partial, "that search was before");
+        let (updates, ..) = run(&mut kept, reply(Some("2026-11-22T21:00:00Z")));
+        assert_eq!(updates.status(), Status::Known);
+    }
+
+    #[test]
+    fn both_searches_fit_into_the_time_of_a_probe() {
+        assert_eq!(online_limit(Duration::ZERO), BUDGET);
+        assert_eq!(online_limit(LOCAL_LIMIT), Duration::from_secs(50));
+        assert_eq!(online_limit(Duration::from_secs(500)), Duration::ZERO);
+        assert!(BUDGET < crate::probe::runner::TIME_LIMIT);
     }
 
     #[test]
@@ -433,17 +402,6 @@ mod tests {
         bare.folder("/Windows/System32/config");
         let updates: Collected<Updates> = bare.collect(&PROBE, &config);
         assert!(updates.value().is_none(), "{updates:?}");
-    }
-
-    #[test]
-    fn memory_of_searches_survives_and_rubbish_is_none() {
-        let folder = tempfile::tempdir().unwrap();
-        let kept = Kept { hung_at: Some(at(NOW)), good: Some(answer(question(), None)), ..Kept::default() };
-        kept.save(Some(folder.path()));
-        assert_eq!(Kept::load(Some(folder.path())), kept);
-        std::fs::write(folder.path().join(FILE), "{").unwrap();
-        assert_eq!(Kept::load(Some(folder.path())), Kept::default());
-        assert!(!kept.rests(at("2026-11-22T00:00:00Z")), "a time in the future is no memory");
     }
 
     fn question() -> UpdateQuestion {

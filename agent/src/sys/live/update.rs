@@ -2,27 +2,30 @@
 
 #![allow(unsafe_code, reason = "COM; each block says why it is sound")]
 
+use std::os::windows::io::AsRawHandle as _;
+use std::process::Child;
+
 use serde_json::Value;
-use windows::Win32::Foundation::{RPC_E_CHANGED_MODE, VARIANT_BOOL, VARIANT_FALSE, VARIANT_TRUE};
+use windows::Win32::Foundation::{HANDLE, RPC_E_CHANGED_MODE, VARIANT_BOOL, VARIANT_FALSE, VARIANT_TRUE};
 use windows::Win32::System::Com::{
     CLSCTX_INPROC_SERVER, COINIT_MULTITHREADED, CoCreateInstance, CoInitializeEx,
 };
 use windows::Win32::System::JobObjects::{
-    AssignProcessToJobObject, CreateJobObjectW, JOB_OBJECT_LIMIT_PROCESS_MEMORY,
-    JOBOBJECT_EXTENDED_LIMIT_INFORMATION, JobObjectExtendedLimitInformation, SetInformationJobObject,
+    AssignProcessToJobObject, CreateJobObjectW, JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE,
+    JOB_OBJECT_LIMIT_PROCESS_MEMORY, JOBOBJECT_EXTENDED_LIMIT_INFORMATION, JobObjectExtendedLimitInformation,
+    SetInformationJobObject,
 };
-use windows::Win32::System::Threading::GetCurrentProcess;
 use windows::Win32::System::UpdateAgent::{
     AutomaticUpdates, IAutomaticUpdates2, IStringCollection, IUpdate, IUpdate2, IUpdateHistoryEntry,
     IUpdateSearcher, IUpdateServiceManager, IUpdateSession, UpdateServiceManager, UpdateSession,
 };
 use windows::Win32::System::Variant::{VARIANT, VT_DATE};
-use windows::core::{BSTR, Error, Interface as _};
+use windows::core::{BSTR, Error, Interface as _, Owned};
 
 use crate::sys::SysError;
 use crate::sys::windows_update::{
     MAX_ROWS, UpdateAnswer, UpdateEntries, UpdateEntry, UpdateQuestion, UpdateRow, UpdateSearch,
-    UpdateService, automation_date, hresult, reason_of,
+    UpdateSelection, UpdateService, automation_date, hresult, reason_of,
 };
 
 const WHAT: &str = "windows_update";
@@ -39,20 +42,33 @@ fn code<T>(result: Com<T>) -> Result<T, String> {
     result.map_err(|error| hresult(error.code().0))
 }
 
-/// Limits the memory of this process; what asks for more gets none.
-pub fn limit_memory(bytes: usize) -> Com<()> {
+/// What holds a child to this process.
+#[derive(Debug)]
+pub struct Tie(#[expect(dead_code, reason = "held open for its end")] Owned<HANDLE>);
+
+/// Ties a child to this process: what asks for more memory gets none, and the child ends with the tie, so also
+/// when this process is killed.
+pub fn tie(child: &Child, memory: usize) -> Result<Tie, SysError> {
     let mut limits = JOBOBJECT_EXTENDED_LIMIT_INFORMATION::default();
-    limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_PROCESS_MEMORY;
-    limits.ProcessMemoryLimit = bytes;
+    limits.BasicLimitInformation.LimitFlags =
+        JOB_OBJECT_LIMIT_PROCESS_MEMORY | JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;
+    limits.ProcessMemoryLimit = memory;
     let size = u32::try_from(size_of_val(&limits)).unwrap_or(u32::MAX);
-    // SAFETY: the structure lives across the call and its size is given; the handles are this process's own
-    // pseudo handle and a job made here, which stays open as long as the process.
-    unsafe {
-        let job = CreateJobObjectW(None, None)?;
-        let limits = std::ptr::from_ref(&limits).cast();
-        SetInformationJobObject(job, JobObjectExtendedLimitInformation, limits, size)?;
-        AssignProcessToJobObject(job, GetCurrentProcess())
-    }
+    // SAFETY: the structure lives across the call and its size is given; the job is made here and owned, not
+    // inherited by any child; the child's handle is open as long as `child`.
+    let tied = unsafe {
+        CreateJobObjectW(None, None).map(|job| Owned::new(job)).and_then(|job| {
+            let limits = std::ptr::from_ref(&limits).cast();
+            SetInformationJobObject(*job, JobObjectExtendedLimitInformation, limits, size)?;
+            AssignProcessToJobObject(*job, HANDLE(child.as_raw_handle()))?;
+            Ok(Tie(job))
+        })
+    };
+    tied.map_err(|error| SysError::Failed {
+        what: "job object".into(),
+        reason: "api_error".into(),
+        detail: hresult(error.code().0),
+    })
 }
 
 /// Answers one question.
@@ -80,6 +96,7 @@ pub fn answer(request: Value) -> Result<Value, SysError> {
     let answer = UpdateAnswer {
         asked_at: jiff::Timestamp::now(),
         question,
+        searched: code(selection(&searcher)),
         service: code(service()),
         search: if question.search { code(search(&searcher)) } else { Err(SKIPPED.into()) },
         history: if question.history { code(history(&searcher)) } else { Err(SKIPPED.into()) },
@@ -96,6 +113,17 @@ fn searcher(online: bool) -> Com<IUpdateSearcher> {
         let searcher = session.CreateUpdateSearcher()?;
         searcher.SetOnline(if online { VARIANT_TRUE } else { VARIANT_FALSE })?;
         Ok(searcher)
+    }
+}
+
+/// The server that this searcher asks for.
+fn selection(searcher: &IUpdateSearcher) -> Com<UpdateSelection> {
+    // SAFETY: COM is initialised on this thread.
+    unsafe {
+        Ok(UpdateSelection {
+            selection: searcher.ServerSelection()?.0,
+            service: searcher.ServiceID()?.to_string().to_ascii_lowercase(),
+        })
     }
 }
 
