@@ -208,6 +208,7 @@ const WORDS: &[(&str, &str, &str)] = &[
     ("serial_genuine", "固有のシリアル番号", "serial is the device's own"),
     ("serial_rejected", "採用しなかったシリアル番号", "serial not used"),
     ("server", "サーバー", "server"),
+    ("server_by", "更新サーバーの根拠", "how the update server is known"),
     ("services", "サービス", "services"),
     ("setting", "設定", "setting"),
     ("settings", "設定", "settings"),
