@@ -53,11 +53,10 @@ impl Sys {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
 
-    #[cfg(target_os = "linux")]
     #[test]
     fn a_link_to_a_file_of_another_owner_is_refused() {
         let dir = tempfile::tempdir().unwrap();

@@ -1,4 +1,4 @@
-use tenken_shared::fact::removable::{RemovableDevice, RemovableDevices, RemovableObserved};
+use tenken_shared::fact::removable::{RemovableDevices, RemovableObserved};
 
 use super::{PROBE, ProbeConfig};
 use crate::probe::fixture::{Fixture, body};
@@ -75,6 +75,8 @@ fn without_any_log_the_history_is_a_gap() {
 
 #[cfg(unix)]
 mod recordings {
+    use tenken_shared::fact::removable::RemovableDevice;
+
     use super::*;
     use crate::probe::fixture::corpus;
 

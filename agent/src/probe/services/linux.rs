@@ -190,13 +190,7 @@ fn programs(sys: &Sys) -> BTreeMap<u64, String> {
 
 #[cfg(test)]
 mod tests {
-    use tenken_shared::collected::Status;
-    use tenken_shared::fact::services::Services;
-
-    use super::super::PROBE;
     use super::*;
-    use crate::probe::ProbeConfig;
-    use crate::probe::fixture::{Fixture, body};
 
     #[test]
     fn start_links_name_services() {
@@ -209,6 +203,13 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn under_a_root_units_are_known_and_their_running_is_not() {
+        use tenken_shared::collected::Status;
+        use tenken_shared::fact::services::Services;
+
+        use super::super::PROBE;
+        use crate::probe::ProbeConfig;
+        use crate::probe::fixture::{Fixture, body};
+
         let fixture = Fixture::empty();
         fixture.write(
             "usr/lib/systemd/system/ssh.service",

@@ -1,7 +1,7 @@
 //! The running system's registry, 64-bit view.
 
 use std::io::ErrorKind;
-use std::sync::Arc;
+use std::rc::Rc;
 
 use jiff::Timestamp;
 use winreg::enums::{HKEY_LOCAL_MACHINE, HKEY_USERS, KEY_READ, KEY_WOW64_64KEY};
@@ -14,7 +14,7 @@ const MAX_LIST: usize = 200_000;
 
 /// An open key; closed with its last copy.
 #[derive(Debug, Clone)]
-pub struct Key(Arc<RegKey>);
+pub struct Key(Rc<RegKey>);
 
 /// Opens a key by its full path.
 pub fn open(path: &str) -> Result<Option<Key>, SysError> {
@@ -29,7 +29,7 @@ pub fn open(path: &str) -> Result<Option<Key>, SysError> {
 
 fn present(opened: std::io::Result<RegKey>, path: &str) -> Result<Option<Key>, SysError> {
     match opened {
-        Ok(key) => Ok(Some(Key(Arc::new(key)))),
+        Ok(key) => Ok(Some(Key(Rc::new(key)))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(SysError::from_io(path, &error)),
     }
