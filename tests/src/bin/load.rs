@@ -185,10 +185,9 @@ async fn run_round(
         let each = |ms: u64| Some(three_digits((ms - before) as f64 / round.reports.max(1) as f64));
         cpu.0 = each(process::cpu_ms(pid)?);
         cpu.1 = each(settled_cpu_ms(pid).await?);
-        *rss = (
-            Some(process::memory_kib(pid, "VmRSS")? / 1024),
-            Some(process::memory_kib(pid, "VmHWM")? / 1024),
-        );
+        // Each round meets a collector that was started anew: the largest of all counts.
+        let mib = |name| anyhow::Ok(Some(process::memory_kib(pid, name)? / 1024));
+        *rss = (rss.0.max(mib("VmRSS")?), rss.1.max(mib("VmHWM")?));
     }
     let stored = match own.as_mut() {
         Some(own) => Some(count_stored(own, members).await?),
