@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 use tenken_shared::finding::Outcome;
 
+use super::fact::software::BLOCK;
 use super::db::params;
 use super::lapse::{self, Lapsed};
 use super::query::contains;
@@ -257,9 +258,9 @@ fn titles(tx: &mut (dyn Tx + '_), org: i64, filter: &TitleFilter, limit: u32) ->
     };
     let sql = format!(
         "select t.title_id, t.name, t.version, t.arch, t.vendor, t.source,
-         (select count(distinct i.host_id) from host_software i where i.org_id = ?1 and i.title_id = t.title_id)
+         (select count(distinct i.host_id) {TITLE_ROWS} ?1 and i.title_id = t.title_id)
          from software_title t where {beyond} and lower(t.name) like ?4 escape '\\'
-         and exists (select 1 from host_software i where i.org_id = ?1 and i.title_id = t.title_id)
+         and exists (select 1 {TITLE_ROWS} ?1 and i.title_id = t.title_id)
          order by t.name {falling}, t.title_id {falling} limit ?5"
     );
     let (name, number) = from.as_ref().map_or(("", 0), |from| (from.text(0), from.int(1)));
@@ -277,6 +278,10 @@ fn titles(tx: &mut (dyn Tx + '_), org: i64, filter: &TitleFilter, limit: u32) ->
     })?;
     Ok(List::cut(rows, limit))
 }
+
+/// Search rows of an organisation, block by block; a title is looked up in each.
+const TITLE_ROWS: &str = "from host_block b cross join host_software i \
+     where i.org_id = b.org_id and i.block = b.block and b.org_id =";
 
 const TITLE_HOST_COLUMNS: &str =
     "h.uid, h.hostname, t.version, i.user_name, i.installed_at * 1000, i.host_id, i.title_id";
@@ -318,16 +323,16 @@ fn title_hosts_by_version(
     for (title, version) in titles {
         let within = from.as_ref().filter(|from| from.int(1) == title);
         let beyond = match within {
-            Some(_) => format!("(i.host_id, i.user_name) {sign} (?3, ?4)"),
+            Some(_) => format!("b.block {sign}= ?3 / {BLOCK} and (i.host_id, i.user_name) {sign} (?3, ?4)"),
             None => "(?3 = ?3 and ?4 = ?4)".to_owned(),
         };
         let (host, user) = within.map_or((0, ""), |from| (from.int(2), from.text(3)));
         let sql = format!(
-            "select {TITLE_HOST_COLUMNS} from host_software i
-             join software_title t on t.title_id = i.title_id
-             join host h on h.org_id = i.org_id and h.host_id = i.host_id
-             where i.org_id = ?1 and i.title_id = ?2 and {beyond}
-             order by i.host_id {falling}, i.user_name {falling} limit ?5"
+            "select {TITLE_HOST_COLUMNS} from host_block b cross join host_software i
+             cross join software_title t cross join host h
+             where b.org_id = ?1 and i.org_id = b.org_id and i.block = b.block and i.title_id = ?2 and {beyond}
+             and t.title_id = i.title_id and h.org_id = i.org_id and h.host_id = i.host_id
+             order by b.block {falling}, i.host_id {falling}, i.user_name {falling} limit ?5"
         );
         let values = params![org, title, host, user, sql_limit(fetch - rows.len())];
         let found = tx.rows(&sql, values, |row| {
@@ -359,7 +364,8 @@ fn title_hosts_by_name(
     };
     let sql = format!(
         "select {TITLE_HOST_COLUMNS} from host h cross join software_title t cross join host_software i
-         where h.org_id = ?1 and i.org_id = h.org_id and i.host_id = h.host_id and i.title_id = t.title_id
+         where h.org_id = ?1 and i.org_id = h.org_id and i.block = h.host_id / {BLOCK} and i.host_id = h.host_id
+         and i.title_id = t.title_id
          and t.name = ?2 and (?3 is null or t.version = ?3) and {beyond}
          order by h.hostname {falling}, h.host_id {falling}, i.title_id {falling}, i.user_name {falling} limit ?8"
     );
