@@ -4,8 +4,8 @@
 use jiff::Timestamp;
 use tenken_shared::finding::Outcome;
 
-use super::fact::software::BLOCK;
 use super::db::params;
+use super::fact::software::BLOCK;
 use super::lapse::{self, Lapsed};
 use super::query::contains;
 use super::{Result, Row, Store, Tx};

@@ -148,7 +148,9 @@ pub fn load(tx: &mut (dyn Tx + '_), at: HostRef, kind_id: i64, digest: &Digest) 
         Some(body) => match body.encoding {
             Encoding::Plain => body.bytes,
             Encoding::Zstd => unpack(&body.bytes, MAX_FACT_BYTES)?,
-            Encoding::Rows | Encoding::RowDelta | Encoding::List => software::rebuild(tx, at, kind_id, digest)?,
+            Encoding::Rows | Encoding::RowDelta | Encoding::List => {
+                software::rebuild(tx, at, kind_id, digest)?
+            }
         },
         None => series::find(tx, at, kind_id, digest)?
             .ok_or_else(|| StoreError::NotFound(format!("fact content {digest}")))?,

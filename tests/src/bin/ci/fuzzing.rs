@@ -29,8 +29,7 @@ const COVERAGE: &str = ".ci/rustc-coverage";
 pub fn run(context: &mut Context) -> Result<Outcome> {
     let folder = workspace::target_dir().join("fuzz");
     // In the features and profile of the step `build`, so that only the crates of this workspace are built again.
-    let mut build =
-        context.cargo(&["build", "--workspace", "--bin", "fuzz", "--features", "fuzz/libfuzzer"]);
+    let mut build = context.cargo(&["build", "--workspace", "--bin", "fuzz", "--features", "fuzz/libfuzzer"]);
     build.env("RUSTC_WORKSPACE_WRAPPER", workspace::root().join(COVERAGE));
     build.env("CARGO_PROFILE_DEV_OPT_LEVEL", "2").env("CARGO_INCREMENTAL", "0");
     let built = context.run(&mut build)?;

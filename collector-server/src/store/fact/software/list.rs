@@ -31,7 +31,10 @@ pub(super) fn write(rows: &[SoftwareRow], rest: &str) -> Result<Vec<u8>> {
     let (mut title, mut time) = (0, 0);
     let mut since = |now: i64| now.wrapping_sub(std::mem::replace(&mut time, now));
     let columns = Columns {
-        titles: rows.iter().map(|row| row.title.wrapping_sub(std::mem::replace(&mut title, row.title))).collect(),
+        titles: rows
+            .iter()
+            .map(|row| row.title.wrapping_sub(std::mem::replace(&mut title, row.title)))
+            .collect(),
         user,
         installed_at: rows.iter().map(|row| row.installed_at.map(&mut since)).collect(),
         users,

@@ -7,6 +7,7 @@
 //! ([`Encoding::RowDelta`]). Everything else is kept as bytes.
 
 mod list;
+mod scan;
 mod split;
 mod title;
 
@@ -100,7 +101,8 @@ pub fn put_rows(
     }
     let mut sorted = new.to_vec();
     sorted.sort_unstable();
-    let (old, before) = before.map_or_else(Default::default, |held| (held.rows, Some((held.digest, held.rest))));
+    let (old, before) =
+        before.map_or_else(Default::default, |held| (held.rows, Some((held.digest, held.rest))));
     let (had, lacked) = delta(&old, &sorted);
     replace_rows(tx, at, &had, &lacked)?;
     if let Some((held, old_rest)) = before {
