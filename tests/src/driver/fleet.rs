@@ -74,7 +74,8 @@ impl Fleet {
                 let at = (mix(number ^ 0xA5A5, round * 10 + i) % items.len() as u64) as usize;
                 if let Some(item) = items.get_mut(at) {
                     item.version = format!("{}.{}+u{}", item.version, round, i);
-                    item.installed_at = Some(self.now);
+                    // As its round left it, whatever rounds follow.
+                    item.installed_at = Timestamp::from_second(IMAGED_S + 3600 * (round as i64 + 1)).ok();
                 }
             }
         }

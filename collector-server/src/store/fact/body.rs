@@ -142,6 +142,27 @@ pub fn put(
     Ok(())
 }
 
+/// Writes a row in the place of that of another digest, so that a large one that changes often stays where
+/// it is and leaves no holes.
+pub fn replace(
+    tx: &mut (dyn Tx + '_),
+    at: HostRef,
+    kind_id: i64,
+    (old, new): (&Digest, &Digest),
+    body: &StoredBody,
+) -> Result<()> {
+    tx.execute(
+        "delete from fact_body where org_id = ?1 and host_id = ?2 and kind_id = ?3 and digest = ?4",
+        params![at.org, at.host, kind_id, new],
+    )?;
+    tx.execute(
+        "update fact_body set digest = ?5, encoding = ?6, base = ?7, bytes = ?8 \
+         where org_id = ?1 and host_id = ?2 and kind_id = ?3 and digest = ?4",
+        params![at.org, at.host, kind_id, old, new, body.encoding.number(), body.base.as_ref(), &body.bytes],
+    )?;
+    Ok(())
+}
+
 /// The canonical bytes of a digest, checked against it.
 pub fn load(tx: &mut (dyn Tx + '_), at: HostRef, kind_id: i64, digest: &Digest) -> Result<Vec<u8>> {
     let bytes = match stored(tx, at, kind_id, digest)? {

@@ -101,24 +101,16 @@ pub fn put_rows(
     }
     let mut sorted = new.to_vec();
     sorted.sort_unstable();
-    let (old, before) =
-        before.map_or_else(Default::default, |held| (held.rows, Some((held.digest, held.rest))));
-    let (had, lacked) = delta(&old, &sorted);
+    let old = before.as_ref().map_or(&[][..], |held| &held.rows);
+    let (had, lacked) = delta(old, &sorted);
     replace_rows(tx, at, &had, &lacked)?;
-    if let Some((held, old_rest)) = before {
-        let delta = Delta { had, lacked, rest: old_rest };
-        let json = serde_json::to_vec(&delta).map_err(|e| StoreError::Damaged(e.to_string()))?;
-        let bytes = tagged(&json);
-        body::put(
-            tx,
-            at,
-            kind_id,
-            &held,
-            &StoredBody { encoding: Encoding::RowDelta, base: Some(*digest), bytes },
-        )?;
-    }
-    let bytes = list::write(new, rest)?;
-    body::put(tx, at, kind_id, digest, &StoredBody { encoding: Encoding::List, base: None, bytes })
+    let list = StoredBody { encoding: Encoding::List, base: None, bytes: list::write(new, rest)? };
+    let Some(held) = before else { return body::put(tx, at, kind_id, digest, &list) };
+    body::replace(tx, at, kind_id, (&held.digest, digest), &list)?;
+    let delta = Delta { had, lacked, rest: held.rest };
+    let json = serde_json::to_vec(&delta).map_err(|e| StoreError::Damaged(e.to_string()))?;
+    let delta = StoredBody { encoding: Encoding::RowDelta, base: Some(*digest), bytes: tagged(&json) };
+    body::put(tx, at, kind_id, &held.digest, &delta)
 }
 
 /// Inner bytes carry the number of their own packing first.
