@@ -1,8 +1,8 @@
 //! What Windows keeps: hives and their transaction logs, events, installation logs, policies, accounts.
 
-use tenken_agent::probe::decode::decode;
 use tenken_agent::probe::removable_devices::{instance::Instance, layout, setupapi};
 use tenken_agent::probe::{group_policy, sam};
+use tenken_agent::sys::decode::decode;
 use tenken_agent::sys::{Hive, parse_event};
 
 use super::text;
