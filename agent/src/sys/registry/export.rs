@@ -198,8 +198,12 @@ impl Exports {
     }
 
     pub(super) fn subkeys(&self, at: usize, what: &str) -> Result<Vec<String>, SysError> {
-        self.is_known(at, what)?;
-        Ok(self.keys[at].subkeys.values().map(|key| self.keys[*key].name.clone()).collect())
+        self.is_known(at, what).map(|()| self.exported_subkeys(at))
+    }
+
+    /// Names of those that are in an export, whatever else there may be.
+    fn exported_subkeys(&self, at: usize) -> Vec<String> {
+        self.keys[at].subkeys.values().map(|key| self.keys[*key].name.clone()).collect()
     }
 
     pub(super) fn value(&self, at: usize, name: &str, what: &str) -> Result<Option<RegistryValue>, SysError> {
@@ -235,18 +239,29 @@ impl Sys {
     /// A key of the exports by its full path; `None` where there are no exports.
     /// Errors: `Failed` with `not_exported` or `export_damaged`, as for any folder.
     pub(super) fn key_of_exports(&self, path: &str) -> Option<Result<Option<RegistryKey>, SysError>> {
-        let exports = match self.exports() {
-            Ok(exports) => exports?,
-            Err(error) => return Some(Err(error)),
-        };
-        let key = exports.find(path).map(|key| {
-            key.map(|key| RegistryKey {
+        let exports = self.exports().transpose()?;
+        Some(exports.and_then(|exports| {
+            let found = exports.find(path)?;
+            Ok(found.map(|key| RegistryKey {
                 path: path.to_owned(),
                 place: Place::Export { exports, key },
                 tracer: self.tracer.clone(),
-            })
-        });
-        Some(key)
+            }))
+        }))
+    }
+
+    /// A key of the exports, `None` where it is in none.
+    pub(super) fn exported(&self, path: &str) -> Result<Option<RegistryKey>, SysError> {
+        match self.key_of_exports(path).unwrap_or(Ok(None)) {
+            Err(error) if super::is_elsewhere(&error) => Ok(None),
+            found => found,
+        }
+    }
+
+    /// Names of the hives of `HKU` that are in an export, whatever else there may be.
+    pub(super) fn exported_users(&self) -> Result<Vec<String>, SysError> {
+        let Some(exports) = self.exports()? else { return Ok(vec![]) };
+        Ok(exports.find("HKU").ok().flatten().map_or(vec![], |key| exports.exported_subkeys(key)))
     }
 
     /// Whether a root folder has exports.
@@ -295,3 +310,7 @@ impl Sys {
         exports
     }
 }
+
+#[cfg(test)]
+#[path = "export_tests.rs"]
+mod tests;
