@@ -117,14 +117,23 @@ fn the_control_set_is_found_by_its_name_or_by_its_number() {
     let named = "[HKEY_LOCAL_MACHINE\\SYSTEM\\CurrentControlSet\\Control]\r\n\"x\"=\"named\"\r\n";
     let numbered = "[HKEY_LOCAL_MACHINE\\SYSTEM\\Select]\r\n\"Current\"=dword:00000002\r\n\
                     [HKEY_LOCAL_MACHINE\\SYSTEM\\ControlSet002\\Control]\r\n\"x\"=\"second\"\r\n";
+    let whole = format!("[HKEY_LOCAL_MACHINE\\SYSTEM]\r\n{numbered}");
     let control = r"HKLM\SYSTEM\CurrentControlSet\Control";
-    for (text, wanted) in [(named, "named"), (numbered, "second")] {
+    for (text, wanted) in [(named, "named"), (numbered, "second"), (&whole, "second")] {
         let (_fixture, sys) = machine(&[("a.reg", text)]);
         let key = sys.registry(control).unwrap().unwrap();
         assert_eq!((key.path(), key.string("x").unwrap().as_deref()), (control, Some(wanted)));
         assert!(sys.registry(&format!(r"{control}\none")).unwrap().is_none());
-        assert_eq!(code(sys.registry(r"HKLM\SYSTEM\CurrentControlSet\Enum")), "not_exported");
+        let other = sys.registry(r"HKLM\SYSTEM\CurrentControlSet\Enum");
+        if text == whole {
+            assert!(other.unwrap().is_none());
+        } else {
+            assert_eq!(code(other), "not_exported");
+        }
     }
+    // Which set is the current one is not known.
+    let (_fixture, sys) = machine(&[("a.reg", "[HKEY_LOCAL_MACHINE\\SYSTEM]\r\n")]);
+    assert_eq!(code(sys.registry(control)), "not_exported");
 }
 
 #[test]

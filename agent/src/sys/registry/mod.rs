@@ -9,6 +9,7 @@
 //! `None`. Privilege: administrator for `SAM`, `SECURITY` and the hives of other users.
 
 mod export;
+mod export_tree;
 mod hive;
 mod log;
 mod reg_file;
@@ -58,7 +59,7 @@ pub struct RegistryKey {
 #[derive(Debug, Clone)]
 enum Place {
     Hive { hive: Arc<Hive>, node: hive::Node },
-    Export { exports: Arc<export::Exports>, key: usize },
+    Export { exports: Arc<export_tree::Exports>, key: usize },
     Live(live::registry::Key),
 }
 
