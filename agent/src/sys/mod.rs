@@ -146,12 +146,14 @@ impl Sys {
 
     fn detect_family(&self) -> Result<Family, SysError> {
         let has = |path: &str| matches!(self.stat(path), Ok(Some(_)));
-        if has("/Windows/System32/config") || has("/Windows") || self.has_exports() {
+        if has("/Windows/System32/config") || has("/Windows") {
             Ok(Family::Windows)
         } else if has("/System/Library/CoreServices/SystemVersion.plist") {
             Ok(Family::Macos)
         } else if has("/etc") || has("/usr/lib/os-release") || has("/var/lib") {
             Ok(Family::Linux)
+        } else if self.has_exports() {
+            Ok(Family::Windows)
         } else {
             Err(SysError::Unsupported {
                 what: "root folder".into(),

@@ -7,6 +7,7 @@ const UNINSTALL: &str = r"HKLM\SOFTWARE\Microsoft\Windows\CurrentVersion\Uninsta
 
 fn machine(files: &[(&str, &str)]) -> (Fixture, Sys) {
     let fixture = Fixture::empty();
+    fixture.folder("/Windows");
     for (name, text) in files {
         let file = format!("Windows Registry Editor Version 5.00\r\n\r\n{text}");
         fixture.write(&format!("/registry/{name}"), file);
@@ -21,9 +22,11 @@ fn code<T: std::fmt::Debug>(found: Result<T, SysError>) -> String {
 
 #[test]
 fn a_folder_with_nothing_but_an_export_is_a_windows_machine() {
-    let fixture = Fixture::empty();
-    fixture.write("/registry/wine.REG", include_bytes!("../../../fixtures/registry-export/wine.reg"));
-    let sys = fixture.sys();
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("registry")).unwrap();
+    let export = include_bytes!("../../../fixtures/registry-export/wine.reg");
+    std::fs::write(dir.path().join("registry/wine.REG"), export).unwrap();
+    let sys = Sys::at_root(dir.path(), None).unwrap();
     assert_eq!(sys.family(), Family::Windows);
     let key = sys.registry(&UNINSTALL.to_uppercase()).unwrap().unwrap();
     assert_eq!(key.subkeys().unwrap(), ["7-Zip", "会計ソフト"]);
