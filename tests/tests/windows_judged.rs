@@ -77,7 +77,7 @@ const NEGLECTED: [Expected; 5] = [
     (
         "patch.applied_in_time",
         "fail",
-        "build_late",
+        "build_late_unlisted",
         Some(("catalog", "/builds/26200/missing", "\"ubr\":9711")),
     ),
     ("backup.declared_targets_met", "fail", "no_job", None),

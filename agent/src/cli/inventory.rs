@@ -18,7 +18,8 @@ use crate::sys::Sys;
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Read the machine whose files lie under this folder (a mounted disk, a VM image, a restored backup)
+    /// Read the machine whose files lie under this folder (a mounted disk, a VM image, a restored backup); registry
+    /// exports of a Windows machine are read from `registry/*.reg` in it
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
     /// Read that machine by the clock of this time (RFC 3339): what is kept for a span of days ends there

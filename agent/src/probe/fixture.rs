@@ -127,10 +127,20 @@ fn set_times(path: &Path, at: std::time::SystemTime) {
             set_times(&entry.unwrap().path(), at);
         }
     }
-    #[cfg(unix)]
-    std::fs::File::open(path).unwrap().set_modified(at).unwrap();
-    #[cfg(not(unix))]
-    std::fs::File::options().write(true).open(path).unwrap().set_modified(at).unwrap();
+    open_for_times(path).unwrap().set_modified(at).unwrap();
+}
+
+#[cfg(unix)]
+fn open_for_times(path: &Path) -> std::io::Result<std::fs::File> {
+    std::fs::File::open(path)
+}
+
+/// Windows sets times through a handle that may write, and opens folders only for who says so.
+#[cfg(windows)]
+fn open_for_times(path: &Path) -> std::io::Result<std::fs::File> {
+    use std::os::windows::fs::OpenOptionsExt as _;
+    const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000;
+    std::fs::File::options().write(true).custom_flags(FILE_FLAG_BACKUP_SEMANTICS).open(path)
 }
 
 #[cfg(unix)]

@@ -6,7 +6,6 @@ pub mod autorun;
 pub mod backups;
 pub mod credential_policy;
 pub mod dconf;
-pub mod decode;
 pub mod firewall;
 #[cfg(test)]
 pub(crate) mod fixture;

@@ -9,6 +9,7 @@ mod account;
 mod answer;
 pub mod child;
 mod command;
+pub mod decode;
 mod device;
 mod error;
 mod event_log;
@@ -50,7 +51,9 @@ pub use file::{Entry, FileKind, Stat};
 pub use journal::JOURNAL_FOLDERS;
 pub use process::Process;
 pub use registry::watch::RegistryWatch;
-pub use registry::{Damage, Hive, Recovery, RegistryKey, RegistryValue, UserHive, filetime, utf16};
+pub use registry::{
+    Damage, Hive, Recovery, RegEntry, RegFile, RegistryKey, RegistryValue, UserHive, filetime, utf16,
+};
 pub use service_manager::{ListeningSocket, WindowsService};
 pub use sqlite::Sqlite;
 pub use trace::{Recorder, Trace};
@@ -97,6 +100,7 @@ pub struct Sys {
     tracer: trace::Tracer,
     processes: process::Table,
     hives: registry::HiveCache,
+    exports: registry::ExportCache,
 }
 
 impl Sys {
@@ -118,6 +122,7 @@ impl Sys {
             tracer: trace::Tracer::default(),
             processes: process::Table::default(),
             hives: registry::HiveCache::default(),
+            exports: registry::ExportCache::default(),
         }
     }
 
@@ -133,6 +138,7 @@ impl Sys {
             tracer: trace::Tracer::default(),
             processes: process::Table::default(),
             hives: registry::HiveCache::default(),
+            exports: registry::ExportCache::default(),
         };
         sys.family = sys.detect_family()?;
         Ok(sys)
@@ -146,6 +152,8 @@ impl Sys {
             Ok(Family::Macos)
         } else if has("/etc") || has("/usr/lib/os-release") || has("/var/lib") {
             Ok(Family::Linux)
+        } else if self.has_exports() {
+            Ok(Family::Windows)
         } else {
             Err(SysError::Unsupported {
                 what: "root folder".into(),

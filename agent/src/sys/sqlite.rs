@@ -78,9 +78,18 @@ fn harden(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("pragma cell_size_check = on; pragma mmap_size = 0; pragma cache_size = -2000")
 }
 
+/// A path as SQLite takes it in a URI: `/C:/...` for a drive of Windows, and without the `\\?\` that it puts before
+/// paths made canonical.
 fn immutable_uri(path: &Path) -> String {
-    let mut uri = String::from("file:");
-    for byte in path.to_string_lossy().replace('\\', "/").bytes() {
+    let path = path.to_string_lossy().replace('\\', "/");
+    let (start, path) = match (path.strip_prefix("//?/UNC/"), path.strip_prefix("//?/")) {
+        (Some(share), _) => ("//", share),
+        (None, Some(plain)) => ("/", plain),
+        (None, None) if path.starts_with('/') => ("", path.as_str()),
+        (None, None) => ("/", path.as_str()),
+    };
+    let mut uri = format!("file://{start}");
+    for byte in path.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' | b':' => {
                 uri.push(char::from(byte));
@@ -122,6 +131,19 @@ mod tests {
         let before = std::fs::read_dir(dir.path().join("etc")).unwrap().count();
         assert_eq!(count(&sys.sqlite("/etc/a b#.sqlite").unwrap()), 1);
         assert_eq!(std::fs::read_dir(dir.path().join("etc")).unwrap().count(), before);
+    }
+
+    #[test]
+    fn paths_of_windows_are_made_into_ones_sqlite_opens() {
+        for (path, uri) in [
+            ("/var/lib/a b", "file:///var/lib/a%20b?immutable=1"),
+            (r"\\?\C:\Users\a", "file:///C:/Users/a?immutable=1"),
+            (r"C:\Users\a", "file:///C:/Users/a?immutable=1"),
+            (r"\\?\UNC\nas\data\a", "file:////nas/data/a?immutable=1"),
+            (r"\\nas\data\a", "file:////nas/data/a?immutable=1"),
+        ] {
+            assert_eq!(immutable_uri(Path::new(path)), uri);
+        }
     }
 
     #[test]

@@ -33,8 +33,7 @@ fn skipped() -> Option<String> {
 fn under_wine(story: impl FnOnce(&Wine, &Path) -> Result<()>) {
     if let Some(why) = skipped() {
         assert!(std::env::var_os(wine::REQUIRED_VARIABLE).is_none(), "{why}");
-        println!("skipped: {why}");
-        return;
+        return skip::skip(why);
     }
     let dir = tempfile::tempdir().unwrap();
     let wine = Wine::start(dir.path()).unwrap();

@@ -245,24 +245,29 @@ mod tests {
 
     const GOOD: &str = r#"{"version":1,"job":"会計","result":"failed","finished":"2026-11-20T01:00:00Z","last_success":"2026-11-19T01:00:00Z","destination":"b@nas:/x","destination_class":"lan","target":"会計データ"}"#;
 
-    fn machine(mode: u32) -> (tempfile::TempDir, Sys) {
+    fn machine() -> (tempfile::TempDir, Sys) {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join(&FOLDER[1..]);
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("a.json"), GOOD).unwrap();
         #[cfg(unix)]
         {
-            use std::os::unix::fs::PermissionsExt as _;
-            std::fs::set_permissions(folder.join("a.json"), std::fs::Permissions::from_mode(mode)).unwrap();
-            std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).unwrap();
+            set_mode(&folder.join("a.json"), 0o644);
+            set_mode(&folder, 0o755);
         }
         let sys = Sys::at_root(dir.path(), "2026-11-21T00:00:00Z".parse().ok()).unwrap();
         (dir, sys)
     }
 
+    #[cfg(unix)]
+    fn set_mode(path: &std::path::Path, mode: u32) {
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
     #[test]
     fn failure_keeps_the_last_success() {
-        let (_dir, sys) = machine(0o644);
+        let (_dir, sys) = machine();
         let mut sources = Sources::new();
         let found = read_all(&sys, &mut sources);
         assert!(!sources.has_gap());
@@ -279,7 +284,8 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn a_file_others_can_write_is_refused_and_leaves_a_gap() {
-        let (_dir, sys) = machine(0o666);
+        let (dir, sys) = machine();
+        set_mode(&dir.path().join(&FOLDER[1..]).join("a.json"), 0o666);
         let mut sources = Sources::new();
         assert_eq!(read_all(&sys, &mut sources).len(), 0);
         let states = sources.into_vec();

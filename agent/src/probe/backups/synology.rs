@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use tenken_shared::fact::backups::BackupJob;
 
 use super::Found;
-use crate::probe::decode::decode;
 use crate::probe::sources::Sources;
+use crate::sys::decode::decode;
 use crate::sys::{FileKind, Sys, SysError};
 
 /// Product word of the fact.

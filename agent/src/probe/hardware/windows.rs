@@ -130,15 +130,16 @@ fn genuine(value: Option<String>) -> Option<String> {
     parse::dmi_value(&value?)?.ok()
 }
 
-/// One entry per logical processor; a folder knows only their number.
+/// One entry per logical processor; a folder of hives knows only their number.
 fn processors(sys: &Sys, table: Option<&Smbios>, sources: &mut Sources) -> Option<Cpu> {
+    const PROCESSORS: &str = r"HKLM\HARDWARE\DESCRIPTION\System\CentralProcessor";
     let sockets = table.map(|table| table.sockets).filter(|sockets| *sockets > 0);
-    if !sys.is_live() {
+    if !sys.is_live() && sys.registry(PROCESSORS).is_err() {
         let session = key(sys, &format!(r"{CONTROL_SET}\Control\Session Manager\Environment"), sources)?;
         let threads = text(&session, "NUMBER_OF_PROCESSORS", sources)?.parse().ok();
         return Some(Cpu { sockets, threads, ..Cpu::default() });
     }
-    let key = key(sys, r"HKLM\HARDWARE\DESCRIPTION\System\CentralProcessor", sources)?;
+    let key = key(sys, PROCESSORS, sources)?;
     let all = key.subkeys().map_err(|error| sources.error(key.path(), &error)).ok()?;
     let first = key.open(all.first()?).ok()??;
     Some(Cpu {

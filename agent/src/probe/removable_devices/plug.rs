@@ -171,6 +171,7 @@ fn event(kind: &str, medium: &Medium, at: Timestamp) -> Event {
 #[cfg(test)]
 mod tests {
     use super::*;
+    #[cfg(not(windows))]
     use crate::probe::fixture::Fixture;
 
     fn node(path: &str, parent: &str, service: &str) -> DeviceNode {

@@ -89,8 +89,8 @@ fn local_time(text: &str) -> Option<DateTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::decode::decode;
     use crate::probe::fixture::corpus;
+    use crate::sys::decode::decode;
 
     const LOG: &str = "\
 [Device Install Log]\r

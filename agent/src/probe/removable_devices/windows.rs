@@ -21,9 +21,9 @@ use super::instance::Instance;
 use super::join::{EXACT, Join, LOCAL_TIME, What};
 use super::setupapi;
 use crate::probe::Collection;
-use crate::probe::decode::decode;
 use crate::probe::sources::{Sources, collected};
 use crate::probe::windows::{key, number};
+use crate::sys::decode::decode;
 use crate::sys::{Sys, SysError};
 
 /// Folders of installation logs: this Windows, and the one an upgrade replaced.

@@ -199,6 +199,10 @@ mod tests {
         let found: Collected<Software> =
             collect(&Sys::live(), &ProbeConfig::default()).remove(0).record.typed();
         if let Some(body) = found.value() {
+            #[cfg(windows)]
+            if body.items.is_empty() && tenken_service::under_wine() {
+                return skip::skip("a new Wine has no programs");
+            }
             assert!(!body.items.is_empty());
             assert!(body.items.windows(2).all(|w| key(&w[0]) <= key(&w[1])));
         } else {

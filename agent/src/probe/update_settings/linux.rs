@@ -226,50 +226,54 @@ mod tests {
     use super::*;
     use crate::probe::fixture::Fixture;
 
-    const STATUS: &str = "Package: unattended-upgrades\nStatus: install ok installed\nVersion: 2.9\n\n\
-        Package: tzdata\nStatus: hold ok installed\nVersion: 1\n\n";
-    const AUTO: &str =
-        "APT::Periodic::Update-Package-Lists \"1\";\nAPT::Periodic::Unattended-Upgrade \"1\";\n";
-    const ORIGINS: &str = "Unattended-Upgrade::Origins-Pattern { \"origin=Debian,codename=bookworm,label=Debian-Security\"; };\n";
-    const TIMER: &str = "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n";
-
     fn settings(fixture: &Fixture) -> Collected<UpdateSettings> {
         fixture.collect(&PROBE, &ProbeConfig::default())
     }
 
-    fn debian() -> Fixture {
-        let fixture = Fixture::empty();
-        fixture
-            .write("/var/lib/dpkg/status", STATUS)
-            .write("/etc/apt/apt.conf.d/20auto-upgrades", AUTO)
-            .write("/etc/apt/apt.conf.d/50unattended-upgrades", ORIGINS)
-            .write("/usr/lib/systemd/system/apt-daily.timer", TIMER)
-            .write("/usr/lib/systemd/system/apt-daily-upgrade.timer", TIMER);
-        fixture
-    }
-
+    /// Timers are switched on by symbolic links.
     #[cfg(unix)]
-    fn enable(fixture: &Fixture) {
-        for timer in ["apt-daily.timer", "apt-daily-upgrade.timer"] {
-            let link = format!("/etc/systemd/system/timers.target.wants/{timer}");
-            fixture.link(&link, &format!("/usr/lib/systemd/system/{timer}"));
+    mod debian {
+        use super::*;
+
+        const STATUS: &str = "Package: unattended-upgrades\nStatus: install ok installed\nVersion: 2.9\n\n\
+            Package: tzdata\nStatus: hold ok installed\nVersion: 1\n\n";
+        const AUTO: &str =
+            "APT::Periodic::Update-Package-Lists \"1\";\nAPT::Periodic::Unattended-Upgrade \"1\";\n";
+        const ORIGINS: &str = "Unattended-Upgrade::Origins-Pattern { \"origin=Debian,codename=bookworm,label=Debian-Security\"; };\n";
+        const TIMER: &str = "[Timer]\nOnCalendar=daily\n[Install]\nWantedBy=timers.target\n";
+
+        fn debian() -> Fixture {
+            let fixture = Fixture::empty();
+            fixture
+                .write("/var/lib/dpkg/status", STATUS)
+                .write("/etc/apt/apt.conf.d/20auto-upgrades", AUTO)
+                .write("/etc/apt/apt.conf.d/50unattended-upgrades", ORIGINS)
+                .write("/usr/lib/systemd/system/apt-daily.timer", TIMER)
+                .write("/usr/lib/systemd/system/apt-daily-upgrade.timer", TIMER);
+            fixture
         }
-    }
 
-    #[cfg(unix)]
-    #[test]
-    fn debian_is_on_only_with_program_settings_and_timers() {
-        let fixture = debian();
-        let off = settings(&fixture);
-        assert_eq!(off.value().unwrap().automatic.as_deref(), Some("off"));
-        enable(&fixture);
-        let on = settings(&fixture);
-        assert_eq!(on.value().unwrap().automatic.as_deref(), Some("on"));
-        assert_eq!(on.value().unwrap().held_packages, ["tzdata"]);
-        fixture.write("/etc/apt/apt.conf.d/99off", "APT::Periodic::Unattended-Upgrade \"0\";");
-        assert_eq!(settings(&fixture).value().unwrap().automatic.as_deref(), Some("notify_only"));
-        fixture.write("/etc/apt/apt.conf.d/99off", "APT::Periodic::Enable \"0\";");
-        assert_eq!(settings(&fixture).value().unwrap().automatic.as_deref(), Some("off"));
+        fn enable(fixture: &Fixture) {
+            for timer in ["apt-daily.timer", "apt-daily-upgrade.timer"] {
+                let link = format!("/etc/systemd/system/timers.target.wants/{timer}");
+                fixture.link(&link, &format!("/usr/lib/systemd/system/{timer}"));
+            }
+        }
+
+        #[test]
+        fn debian_is_on_only_with_program_settings_and_timers() {
+            let fixture = debian();
+            let off = settings(&fixture);
+            assert_eq!(off.value().unwrap().automatic.as_deref(), Some("off"));
+            enable(&fixture);
+            let on = settings(&fixture);
+            assert_eq!(on.value().unwrap().automatic.as_deref(), Some("on"));
+            assert_eq!(on.value().unwrap().held_packages, ["tzdata"]);
+            fixture.write("/etc/apt/apt.conf.d/99off", "APT::Periodic::Unattended-Upgrade \"0\";");
+            assert_eq!(settings(&fixture).value().unwrap().automatic.as_deref(), Some("notify_only"));
+            fixture.write("/etc/apt/apt.conf.d/99off", "APT::Periodic::Enable \"0\";");
+            assert_eq!(settings(&fixture).value().unwrap().automatic.as_deref(), Some("off"));
+        }
     }
 
     #[test]

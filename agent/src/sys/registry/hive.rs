@@ -8,15 +8,13 @@
 
 use jiff::Timestamp;
 
-use super::RegistryValue;
 use super::log::{self, Recovery};
+use super::value::{MAX_VALUE, RegistryValue};
 
 /// Bytes before the first bin.
 pub(super) const BASE: usize = 4096;
 /// Most subkeys or values of one key.
-const MAX_LIST: usize = 200_000;
-/// Largest value, bytes.
-const MAX_VALUE: usize = 16 * 1024 * 1024;
+pub(super) const MAX_LIST: usize = 200_000;
 /// Bytes in one segment of a large value.
 const SEGMENT: usize = 16_344;
 /// Flag of a name in Latin-1 instead of UTF-16, of keys and of values.

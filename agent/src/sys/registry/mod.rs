@@ -1,4 +1,5 @@
-//! The registry of a Windows machine: the running one's, or the hive files under a root folder.
+//! The registry of a Windows machine: the running one's, or the hive files under a root folder; what has no hive
+//! there is looked for in registry exports ([`export`]).
 //!
 //! Paths are written as Windows shows them: `HKLM\SOFTWARE\...`, `HKLM\SYSTEM\CurrentControlSet\...`,
 //! `HKU\<SID>\...`; case does not matter. It is always the 64-bit view; what 32-bit programs wrote lies under
@@ -7,8 +8,11 @@
 //! A hive that is missing, damaged or not readable is an error; only a key that is not in a readable hive is
 //! `None`. Privilege: administrator for `SAM`, `SECURITY` and the hives of other users.
 
+mod export;
+mod export_tree;
 mod hive;
 mod log;
+mod reg_file;
 mod user;
 mod value;
 pub mod watch;
@@ -18,8 +22,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 
+pub(super) use export::ExportCache;
 pub use hive::{Damage, Hive, filetime};
 pub use log::Recovery;
+pub use reg_file::{Entry as RegEntry, RegFile};
 pub use user::UserHive;
 pub use value::{RegistryValue, utf16};
 
@@ -53,18 +59,27 @@ pub struct RegistryKey {
 #[derive(Debug, Clone)]
 enum Place {
     Hive { hive: Arc<Hive>, node: hive::Node },
+    Export { exports: Arc<export_tree::Exports>, key: usize },
     Live(live::registry::Key),
 }
 
 impl Sys {
     /// Opens a key by its full path; `None` where it is not there.
     /// Errors: `Unsupported` for what only a running system has (`HKLM\HARDWARE`) and on other systems,
-    /// `Denied`, `Failed` with `hive_missing` or `malformed`.
+    /// `Denied`, `Failed` with `hive_missing`, `not_exported`, `export_damaged` or `malformed`.
     pub fn registry(&self, path: &str) -> Result<Option<RegistryKey>, SysError> {
         if self.family() != Family::Windows {
             return Err(SysError::Unsupported { what: path.into(), reason: "no_registry".into() });
         }
-        if self.is_live() { self.live_key(path) } else { self.key_of_hive(path) }
+        if self.is_live() { self.live_key(path) } else { self.key_at_rest(path) }
+    }
+
+    fn key_at_rest(&self, path: &str) -> Result<Option<RegistryKey>, SysError> {
+        let found = self.key_of_hive(path);
+        match &found {
+            Err(error) if is_elsewhere(error) => self.key_of_exports(path).unwrap_or(found),
+            _ => found,
+        }
     }
 
     fn live_key(&self, path: &str) -> Result<Option<RegistryKey>, SysError> {
@@ -156,6 +171,14 @@ fn hive_missing(path: &str) -> SysError {
     SysError::Failed { what: path.into(), reason: "hive_missing".into(), detail: "no such file".into() }
 }
 
+/// Whether an error says that what is asked for lies in no file here.
+fn is_elsewhere(error: &SysError) -> bool {
+    let (SysError::Failed { reason, .. } | SysError::Unsupported { reason, .. }) = error else {
+        return false;
+    };
+    ["hive_missing", "live_only", "not_exported"].contains(&reason.as_str())
+}
+
 /// The control set the machine runs by: `Select\Current`.
 fn current_set(system: &RegistryKey) -> Result<String, SysError> {
     let current = system.open("Select")?.map(|key| key.number("Current")).transpose()?.flatten();
@@ -207,6 +230,9 @@ impl RegistryKey {
             Place::Hive { hive, node } => descend(hive, node, sub)
                 .map_err(|error| SysError::malformed(&path, error))?
                 .map(|node| Place::Hive { hive: Arc::clone(hive), node }),
+            Place::Export { exports, key } => exports
+                .descend(*key, sub, &path)?
+                .map(|key| Place::Export { exports: Arc::clone(exports), key }),
         };
         match place {
             Some(Place::Hive { node, .. }) if node.is_link => {
@@ -220,6 +246,7 @@ impl RegistryKey {
     pub fn subkeys(&self) -> Result<Vec<String>, SysError> {
         match &self.place {
             Place::Live(key) => key.subkeys(&self.path),
+            Place::Export { exports, key } => exports.subkeys(*key, &self.path),
             Place::Hive { hive, node } => {
                 let names =
                     |cells: Vec<u32>| cells.into_iter().map(|c| hive.node(c).map(|n| n.name)).collect();
@@ -257,6 +284,7 @@ impl RegistryKey {
     pub fn value(&self, name: &str) -> Result<Option<RegistryValue>, SysError> {
         match &self.place {
             Place::Live(key) => key.value(name, &self.path),
+            Place::Export { exports, key } => exports.value(*key, name, &self.path),
             Place::Hive { hive, node } => self.checked(hive.find_value(node, name)),
         }
     }
@@ -265,6 +293,7 @@ impl RegistryKey {
     pub fn values(&self) -> Result<Vec<(String, RegistryValue)>, SysError> {
         match &self.place {
             Place::Live(key) => key.values(&self.path),
+            Place::Export { exports, key } => exports.values(*key, &self.path),
             Place::Hive { hive, node } => self.checked(hive.values(node)),
         }
     }
@@ -275,6 +304,7 @@ impl RegistryKey {
         match &self.place {
             Place::Live(key) => key.last_written(),
             Place::Hive { node, .. } => node.written,
+            Place::Export { .. } => None,
         }
     }
 

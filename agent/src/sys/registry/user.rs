@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{RegistryKey, SysError, hive_missing};
+use super::{RegistryKey, SysError, hive_missing, is_elsewhere};
 use crate::sys::{FileKind, Sys};
 
 /// Where Windows lists the profiles by SID.
@@ -37,15 +37,40 @@ impl UserHive {
 impl Sys {
     /// Every user's hive: the loaded one (`HKU\<SID>`), else `NTUSER.DAT` of the profile. A hive that could not
     /// be read is in the list with its error.
-    /// Source: `ProfileList`; under a root folder without a `SOFTWARE` hive the folders of `/Users`.
+    /// Source: `ProfileList`; under a root folder without it the folders of `/Users`, and registry exports, where
+    /// one more entry says that there may be others.
     /// Privilege: administrator for the hives of others.
     pub fn user_hives(&self) -> Result<Vec<UserHive>, SysError> {
         match self.registry(PROFILES) {
             Ok(Some(list)) => self.listed_users(&list),
             Ok(None) => Err(SysError::Absent { what: PROFILES.into() }),
-            Err(SysError::Failed { reason, .. }) if reason == "hive_missing" => self.users_by_folder(),
+            Err(error) if is_elsewhere(&error) => self.users_without_list(error),
             Err(error) => Err(error),
         }
+    }
+
+    fn users_without_list(&self, error: SysError) -> Result<Vec<UserHive>, SysError> {
+        let mut out = self.users_by_folder()?;
+        if self.has_exports() {
+            out.extend(self.exported_people()?);
+            out.push(UserHive { sid: String::new(), user: None, profile: None, hive: Err(error) });
+        }
+        Ok(out)
+    }
+
+    /// People whose hives were exported, and who exported his own, whose SID is not known.
+    fn exported_people(&self) -> Result<Vec<UserHive>, SysError> {
+        let mut out = vec![];
+        for sid in self.exported_users()?.into_iter().filter(|sid| is_person(sid)) {
+            if let Some(key) = self.exported(&format!("HKU\\{sid}"))? {
+                out.push(UserHive { sid, user: None, profile: None, hive: Ok(key) });
+            }
+        }
+        if let Some(key) = self.exported("HKCU")? {
+            let user = Some("HKEY_CURRENT_USER".into());
+            out.push(UserHive { sid: String::new(), user, profile: None, hive: Ok(key) });
+        }
+        Ok(out)
     }
 
     fn listed_users(&self, list: &RegistryKey) -> Result<Vec<UserHive>, SysError> {
@@ -76,12 +101,19 @@ impl Sys {
                 None => tracing::trace!(sid, "The hive is not loaded."),
             }
         }
-        let profile = profile.ok_or_else(|| hive_missing(&name))?;
+        match self.hive_of_profile(&name, profile) {
+            Err(error) if is_elsewhere(&error) => self.exported(&name)?.ok_or(error),
+            found => found,
+        }
+    }
+
+    fn hive_of_profile(&self, name: &str, profile: Option<&str>) -> Result<RegistryKey, SysError> {
+        let profile = profile.ok_or_else(|| hive_missing(name))?;
         let folder = self.windows_path(profile)?;
         if self.is_removed(folder.trim_end_matches('/'))? {
             return Err(SysError::Absent { what: folder });
         }
-        self.hive(&format!("{folder}/NTUSER.DAT"), &name)
+        self.hive(&format!("{folder}/NTUSER.DAT"), name)
     }
 
     /// Whether the folder of a profile is surely gone. That is only known where the folder it lay in is there: a

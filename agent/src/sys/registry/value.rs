@@ -1,5 +1,8 @@
 //! Values of the registry by their type.
 
+/// Largest value, bytes.
+pub(super) const MAX_VALUE: usize = 16 * 1024 * 1024;
+
 /// A registry value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RegistryValue {

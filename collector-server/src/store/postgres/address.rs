@@ -268,9 +268,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("password");
         std::fs::write(&file, "s3cret'\n").unwrap();
-        let address = Address::parse(&format!("host=h passwordfile={}", file.display())).unwrap();
+        // A backslash of Windows would be an escape, as libpq has it.
+        let file = file.to_string_lossy().replace('\\', "/");
+        let address = Address::parse(&format!("host=h passwordfile={file}")).unwrap();
         assert_eq!(address.config.get_password(), Some(&b"s3cret'"[..]));
-        let empty = format!("host=h sslmode=verify-full sslrootcert={}", file.display());
+        let empty = format!("host=h sslmode=verify-full sslrootcert={file}");
         assert!(Address::parse(&empty).is_err(), "a file without any authority");
     }
 }

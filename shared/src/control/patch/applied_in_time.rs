@@ -61,6 +61,7 @@ pub static CONTROL: Control = Control {
             ),
         ),
         windows_build::BUILD_LATE,
+        windows_build::BUILD_LATE_UNLISTED,
         windows_build::SOURCES_DISAGREE,
         windows_build::BUILD_UNKNOWN,
         windows_build::BUILD_TABLE_STALE,
@@ -180,7 +181,7 @@ fn cite_update(rule: &mut Rule<'_>, index: usize, update: &PendingUpdate, age: &
 mod tests {
     use super::*;
     use crate::catalog::builds::BuildCatalog;
-    use crate::collected::{SourceState, Status};
+    use crate::collected::{Reason, SourceState, Status};
     use crate::control::fixture::{World, at, table};
     use crate::control::{Replaced, Sighting, update_key};
     use crate::fact::os::Os;
@@ -428,7 +429,20 @@ mod tests {
                         w.degrade(FactKind::Updates, Status::Unsupported);
                     },
                     Fail,
-                    "build_late",
+                    "build_late_unlisted",
+                ),
+                (
+                    "only what a folder at rest tells, the build is behind",
+                    |w| {
+                        windows(w, "19045.3803");
+                        w.edit::<Updates>(|u| {
+                            let live_only = Reason::with("live_only", "windows_update");
+                            let search = "windows_update:search";
+                            u.sources = vec![SourceState::gap(search, Status::Unsupported, live_only)];
+                        });
+                    },
+                    Fail,
+                    "build_late_unlisted",
                 ),
                 (
                     "no list at all, the build is current",

@@ -21,6 +21,13 @@ pub(super) const BUILD_LATE: (&str, Text) = (
         "Build {build} lacks the security release of {released} ({release}), past the {days} days (Windows Update lists {listed})",
     ),
 );
+pub(super) const BUILD_LATE_UNLISTED: (&str, Text) = (
+    "build_late_unlisted",
+    Text::new(
+        "ビルド{build}には{released}公開のセキュリティ更新({release})が含まれておらず、{days}日の期限を過ぎています(Windows Updateの一覧は不明です)",
+        "Build {build} lacks the security release of {released} ({release}), past the {days} days (what Windows Update lists is not known)",
+    ),
+);
 pub(super) const SOURCES_DISAGREE: (&str, Text) = (
     "sources_disagree",
     Text::new(
@@ -112,23 +119,29 @@ fn by_build(rule: &mut Rule<'_>, os: &Os, zone: &TimeZone) -> Result<Opinion, Me
                 Some(until) if rule.ctx.now < until => {
                     Ok(Opinion::Open { release: release.clone(), until, build: text })
                 }
-                _ => Ok(Opinion::Late(
-                    Message::new("build_late")
-                        .with("build", &text)
-                        .with("released", release.date)
-                        .with("release", name(release))
-                        .with("days", days)
-                        .with("listed", listed(rule)),
-                )),
+                _ => {
+                    let late = match listed(rule) {
+                        Some(count) => Message::new("build_late").with("listed", count),
+                        None => Message::new("build_late_unlisted"),
+                    };
+                    Ok(Opinion::Late(
+                        late.with("build", &text)
+                            .with("released", release.date)
+                            .with("release", name(release))
+                            .with("days", days),
+                    ))
+                }
             }
         }
     }
 }
 
-/// How many updates the service lists, for the sentence that sets both side by side.
-fn listed(rule: &Rule<'_>) -> String {
+/// How many updates the service lists, for the sentence that sets both side by side; `None` where it was not read.
+fn listed(rule: &Rule<'_>) -> Option<usize> {
     let view = rule.ctx.inventory.view::<Updates>(&rule.ctx.policy.freshness, rule.ctx.now);
-    view.collected.value().map_or_else(|| "?".into(), |u| u.pending.len().to_string())
+    let updates = view.collected.value()?;
+    let search = updates.sources.iter().find(|source| source.source == "windows_update:search")?;
+    search.status.has_body().then_some(updates.pending.len())
 }
 
 /// Ends a rule that would pass where the list and the build disagree; notes until when they agree.

@@ -1,9 +1,9 @@
-//! What Windows keeps: hives and their transaction logs, events, installation logs, policies, accounts.
+//! What Windows keeps: hives and their transaction logs, registry exports, events, installation logs, policies, accounts.
 
-use tenken_agent::probe::decode::decode;
 use tenken_agent::probe::removable_devices::{instance::Instance, layout, setupapi};
 use tenken_agent::probe::{group_policy, sam};
-use tenken_agent::sys::{Hive, parse_event};
+use tenken_agent::sys::decode::decode;
+use tenken_agent::sys::{Hive, RegFile, parse_event};
 
 use super::text;
 use crate::Target;
@@ -12,6 +12,7 @@ use crate::Target;
 pub const TARGETS: &[Target] = &[
     Target::over("hive", hive, &[]).made(made_cells).max_len(1024),
     Target::over("hive_log", hive_log, &[]).made(made_logs).max_len(1024),
+    Target::over("reg_file", reg_file, &[]).samples(EXPORTS).max_len(1024),
     Target::over("windows_event", windows_event, &[]).samples(EVENTS).max_len(1024),
     Target::over("setupapi_log", setupapi_log, &[]).samples(SETUPAPI).max_len(1024),
     Target::over("registry_pol", registry_pol, &[]).made(made_policies).max_len(512),
@@ -26,6 +27,11 @@ const EVENTS: &[&str] = &[
      <Data>b</Data></EventData></Event>",
     "<Event><System><EventID>1</EventID><TimeCreated SystemTime='2026-01-01 00:00:00 UTC'/></System>\
      <UserData><X xmlns='y'><Device><Id>USB</Id></Device><![CDATA[z]]></X></UserData></Event>",
+];
+const EXPORTS: &[&str] = &[
+    "Windows Registry Editor Version 5.00\r\n\r\n[HKEY_LOCAL_MACHINE\\SOFTWARE\\会計]\r\n@=\"a\\\\b\\\"\"\r\n\
+     \"n\"=dword:0000000a\r\n\"m\"=hex(7):61,00,\\\r\n  00,00,00,00\r\n[-HKEY_USERS\\x]\r\n\"d\"=-\r\n",
+    "REGEDIT4\n[HKEY_CURRENT_USER]\n\"t\"=\"one\ntwo\" ; c\n\"e\"=hex(2):94,5c,00\n\"b\"=hex:\n\"q\"=hex(b):1,2,3,4,5,6,7,8\n",
 ];
 const SETUPAPI: &[&str] = &[
     "[Device Install Log]\n     OS Version = 10.0.19045\n[BeginLog]\n\
@@ -97,6 +103,16 @@ fn hive_log(data: &[u8]) {
     let cells = made_cells().concat();
     if let Ok(hive) = Hive::open(around(&cells, [2, 1]), &[log]) {
         walk(&hive);
+    }
+}
+
+fn reg_file(data: &[u8]) {
+    if let Ok(file) = RegFile::open(data) {
+        drop(file.collect::<Vec<_>>());
+    }
+    // Most changes to a header make it none.
+    if let Ok(file) = RegFile::open(&[b"REGEDIT4\n", data].concat()) {
+        drop(file.collect::<Vec<_>>());
     }
 }
 
@@ -191,6 +207,8 @@ fn made_accounts() -> Vec<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use tenken_agent::sys::RegEntry;
+
     use super::*;
 
     /// Else the targets would only ever see refusals.
@@ -200,6 +218,11 @@ mod tests {
         let root = hive.node(hive.root()).unwrap();
         assert!(hive.child(&root, "Select").unwrap().is_some());
         assert_eq!(hive.values(&root).unwrap()[0].0, "Current");
+        let damaged =
+            |(_, entry): &(usize, RegEntry)| matches!(entry, RegEntry::BadKey(_) | RegEntry::BadValue(_));
+        assert!(
+            EXPORTS.iter().all(|text| RegFile::open(text.as_bytes()).unwrap().filter(damaged).count() == 0)
+        );
         assert!(EVENTS.iter().all(|event| parse_event(event).is_ok()));
         assert_eq!(setupapi::parse(SETUPAPI[0]).sections.len(), 1);
         assert_eq!(group_policy::parse(&made_policies()[0]).map(|names| names.len()), Some(1));

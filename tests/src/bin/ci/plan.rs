@@ -22,7 +22,11 @@ pub const STEPS: &[Step] = &[
     Step { name: "tests", what: "unit, property and integration tests, SQLite and PostgreSQL", run: tests },
     Step { name: "stories", what: "end-to-end stories with the real programs", run: stories },
     Step { name: "docs", what: "documentation, warnings fatal", run: docs },
-    Step { name: "windows", what: "programs for x86_64-pc-windows-gnu, run under Wine", run: windows },
+    Step {
+        name: "windows",
+        what: "programs and tests for x86_64-pc-windows-gnu, run under Wine",
+        run: windows,
+    },
     Step { name: "macos", what: "type-check for aarch64-apple-darwin", run: macos },
     Step { name: "musl", what: "static release build of the agent", run: musl },
     Step { name: "fuzz", what: "every fuzz target", run: fuzz },
@@ -119,20 +123,27 @@ fn windows(context: &mut Context) -> Result<Outcome> {
     if let Some(why) = context.tools.lacks_target(WINDOWS).or_else(|| context.tools.lacks("windows")) {
         return Ok(Outcome::Skipped(why));
     }
+    // Programs and tests always asked for together: apart they would choose other features of the dependencies,
+    // and build them all again.
     let all = |mut command: Command| {
-        command.args(["--target", WINDOWS, "-p", "tenken-service"]).args(SHIPPED);
+        command
+            .args(["--target", WINDOWS, "--lib", "--bins", "--tests", "-p", "tenken-service"])
+            .args(SHIPPED);
         command
     };
     let build = all(context.cargo(&["build"]));
     let mut lints = all(context.cargo(&["clippy"]));
     lints.args(["--", "-D", "warnings"]);
-    let mut story = context.cargo(&["test", "--workspace", "--test", "windows"]);
-    story.env(wine::REQUIRED_VARIABLE, "1");
     let prefix = tempfile::tempdir()?;
     let wine = wine::Wine::empty(prefix.path())?;
-    // The crate that speaks to Windows itself; its tests of access lists and rights run on the real calls.
-    let mut units = context.cargo(&["test", "--target", WINDOWS, "-p", "tenken-service"]);
+    let mut units = all(context.cargo(&["test", "--no-fail-fast"]));
     units.envs(wine.environment()).env("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER", wine::PROGRAM);
+    // Snapshots are looked for from there: a Windows program cannot ask cargo.
+    units.env("INSTA_UPDATE", "no").env("INSTA_WORKSPACE_ROOT", wine::Wine::path(&workspace::root()));
+    // Properties were tried at length on Linux; under Wine every file costs more.
+    units.env("PROPTEST_CASES", "32").env(skip::FILE_VARIABLE, context.skipped());
+    let mut story = context.cargo(&["test", "--workspace", "--test", "windows"]);
+    story.env(wine::REQUIRED_VARIABLE, "1").env(skip::FILE_VARIABLE, context.skipped());
     context.run_all(vec![build, lints, units, story])
 }
 

@@ -7,7 +7,7 @@ use tenken_shared::fact::backups::BackupJob;
 
 use super::super::tree::whole_second;
 use super::{Found, Machine, product, xml};
-use crate::probe::decode::decode;
+use crate::sys::decode::decode;
 use crate::sys::{FileKind, Sys, SysError};
 
 /// Where the installer notes its folder, and under what name.

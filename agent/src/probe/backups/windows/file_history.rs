@@ -13,8 +13,8 @@
 use tenken_shared::fact::backups::BackupJob;
 
 use super::{Found, Machine, xml};
-use crate::probe::decode::decode;
 use crate::probe::windows::{key, number};
+use crate::sys::decode::decode;
 use crate::sys::{Event, EventQuery, RegistryKey, RegistryValue, Sys, SysError, filetime};
 
 const CONFIGURATION: &str = "AppData/Local/Microsoft/Windows/FileHistory/Configuration";

@@ -18,7 +18,7 @@ use tenken_shared::fact::backups::BackupJob;
 
 use super::xml;
 use super::{Found, Machine};
-use crate::probe::decode::decode;
+use crate::sys::decode::decode;
 use crate::sys::{RegistryValue, Sys, SysError, filetime};
 
 const TASKS: &str = "/Windows/System32/Tasks";

@@ -3,7 +3,7 @@
 
 use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_EVT_CHANNEL_NOT_FOUND, ERROR_INSUFFICIENT_BUFFER, ERROR_NO_MORE_ITEMS,
-    GetLastError,
+    ERROR_SUCCESS, GetLastError, SetLastError,
 };
 use windows_sys::Win32::System::EventLog::{
     EVT_HANDLE, EvtClose, EvtNext, EvtQuery, EvtQueryChannelPath, EvtQueryForwardDirection,
@@ -70,8 +70,9 @@ impl Drop for Handle {
 impl Handle {
     fn query(query: &EventQuery, direction: u32) -> Result<Self, SysError> {
         let (path, filter) = (wide(&query.channel), wide(&filter(query)));
+        let flags = EvtQueryChannelPath | direction;
         // SAFETY: both texts end in NUL and outlive the call.
-        let handle = unsafe { EvtQuery(0, path.as_ptr(), filter.as_ptr(), EvtQueryChannelPath | direction) };
+        let handle = fresh(|| unsafe { EvtQuery(0, path.as_ptr(), filter.as_ptr(), flags) });
         if handle == 0 { Err(last_error(&query.channel)) } else { Ok(Self(handle)) }
     }
 
@@ -80,7 +81,8 @@ impl Handle {
         let wanted = u32::try_from(count.min(BATCH)).unwrap_or(1);
         let mut given = 0;
         // SAFETY: the array holds at least `wanted` handles; `given` is written by the call.
-        let ok = unsafe { EvtNext(self.0, wanted, handles.as_mut_ptr(), WAIT_MS, 0, &raw mut given) };
+        let ok =
+            fresh(|| unsafe { EvtNext(self.0, wanted, handles.as_mut_ptr(), WAIT_MS, 0, &raw mut given) });
         if ok == 0 {
             // SAFETY: no other call came between.
             return if unsafe { GetLastError() } == ERROR_NO_MORE_ITEMS {
@@ -98,10 +100,10 @@ impl Handle {
         for _ in 0..2 {
             let size = u32::try_from(buffer.len() * 2).unwrap_or(0);
             // SAFETY: the buffer is `size` bytes long; both counters are written by the call.
-            let ok = unsafe {
+            let ok = fresh(|| unsafe {
                 let to = buffer.as_mut_ptr().cast();
                 EvtRender(0, self.0, EvtRenderEventXml, size, to, &raw mut used, &raw mut properties)
-            };
+            });
             if ok != 0 {
                 let text = &buffer[..(used as usize / 2).min(buffer.len())];
                 return Ok(String::from_utf16_lossy(text).trim_end_matches('\0').to_owned());
@@ -132,11 +134,23 @@ fn filter(query: &EventQuery) -> String {
     if parts.is_empty() { "*".into() } else { format!("*[System[{}]]", parts.join(" and ")) }
 }
 
+/// Makes a call with no error noted before it: what fails without noting one (Wine) must not show an older one.
+fn fresh<T>(call: impl FnOnce() -> T) -> T {
+    // SAFETY: writes a number of this thread.
+    unsafe { SetLastError(ERROR_SUCCESS) };
+    call()
+}
+
 fn last_error(what: &str) -> SysError {
     // SAFETY: reads a number of this thread.
     match unsafe { GetLastError() } {
         ERROR_ACCESS_DENIED => SysError::Denied { what: what.into() },
         ERROR_EVT_CHANNEL_NOT_FOUND => SysError::Absent { what: what.into() },
+        ERROR_SUCCESS => SysError::Failed {
+            what: what.into(),
+            reason: "event_log_error".into(),
+            detail: "no error code".into(),
+        },
         code => {
             SysError::Failed { what: what.into(), reason: "event_log_error".into(), detail: code.to_string() }
         }
