@@ -6,7 +6,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
@@ -18,6 +17,7 @@ use tenken_shared::redact::Secret;
 use tokio::sync::Semaphore;
 
 use super::error::{ApiError, Code};
+use super::extract::Fields;
 use crate::keys::Keys;
 use crate::rate::RateLimit;
 use crate::standing::Standings;
@@ -286,9 +286,7 @@ impl<T: DeserializeOwned + Send> FromRequest<AdminState> for Posted<T> {
         same_origin(&parts.headers)?;
         let caller = Caller::of(&parts, state).await?;
         let request = Request::from_parts(parts, body);
-        let Form(guarded) = Form::<Guarded<T>>::from_request(request, state)
-            .await
-            .map_err(|error| ApiError::with(Code::BadRequest, error.body_text()))?;
+        let Fields(guarded) = Fields::<Guarded<T>>::from_request(request, state).await?;
         caller.check_csrf(Some(&guarded.csrf))?;
         Ok(Self { caller, form: guarded.form })
     }

@@ -8,6 +8,9 @@ pub mod auth;
 #[cfg(test)]
 mod console_tests;
 pub mod error;
+#[cfg(test)]
+mod error_tests;
+pub mod extract;
 pub mod health;
 pub mod metrics;
 pub mod people_api;
@@ -24,6 +27,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tenken_shared::api::route;
 
+use self::error::{ApiError, Code};
 use crate::app::App;
 
 /// Every route: agents and health here, console and JSON API in [`admin::router`].
@@ -39,7 +43,12 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .method_not_allowed_fallback(wrong_method)
         .with_state(app)
         .merge(admin)
         .layer(measure)
+}
+/// The answer of an address that is there for another method.
+async fn wrong_method() -> ApiError {
+    ApiError::new(Code::MethodNotAllowed)
 }
