@@ -6,11 +6,15 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tenken_shared::collected::Collected;
+use tenken_shared::fact::FactRecord;
 
 use super::admin;
 use super::auth::CommandLine;
 use super::tests::Site;
 use crate::store::db::params;
+use crate::store::host::HostRef;
+use crate::store::project::project;
 use crate::user::Role;
 
 /// Paths of the document with their methods, sorted.
@@ -182,6 +186,46 @@ async fn every_view_says_how_many_columns_it_has() {
             let page = site.api("GET", &format!("/api/v1/views/{}", view.name), &token, None).await.json();
             assert_eq!(page["columns"].as_array().unwrap().len(), view.columns(), "{}", view.name);
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_medium_of_which_nobody_knows_is_neither_there_nor_gone() {
+    use tenken_shared::fact::removable::{RemovableDevice, RemovableDevices};
+    for site in Site::all().await {
+        let medium = |serial: &str, present| RemovableDevice {
+            class: "usb_storage".into(),
+            serial: Some(serial.into()),
+            present,
+            ..RemovableDevice::default()
+        };
+        let items = vec![medium("A", None), medium("B", Some(false)), medium("C", Some(true))];
+        let body = RemovableDevices { items, ..RemovableDevices::default() };
+        let record = FactRecord::new(Collected::Known(body), "test", Timestamp::now()).unwrap();
+        let at = HostRef { org: 1, host: 1 };
+        site.fixture.store.write(move |tx| project(tx, at, &record)).await.unwrap();
+        let token = site.token(0, Role::Auditor).await;
+        let page = site.api("GET", "/api/v1/views/media", &token, None).await.json();
+        let column = |name: &str| page["columns"].as_array().unwrap().iter().position(|c| c == name).unwrap();
+        let (serial, present) = (column("serial"), column("present"));
+        let seen: BTreeMap<String, Value> = page["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| (row[serial].as_str().unwrap().to_owned(), row[present].clone()))
+            .collect();
+        assert_eq!(json!(seen), json!({"A": null, "B": 0, "C": 1}));
+        let csv = site.api("GET", "/api/v1/views/media?format=csv", &token, None).await.body;
+        let cell = |serial: &str| {
+            csv.lines()
+                .find(|l| l.split(',').any(|c| c == serial))
+                .unwrap()
+                .split(',')
+                .nth(present)
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(["A", "B", "C"].map(cell), ["", "0", "1"]);
     }
 }
 
