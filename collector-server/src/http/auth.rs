@@ -21,6 +21,7 @@ use super::extract::Fields;
 use crate::keys::Keys;
 use crate::rate::RateLimit;
 use crate::standing::Standings;
+use crate::store::error::named;
 use crate::store::user::Held;
 use crate::store::{Store, StoreError};
 use crate::user::{self, API_TOKEN_PREFIX, Actor, Role};
@@ -160,9 +161,10 @@ pub fn ended_cookie() -> HeaderValue {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::NotFound(what) => Self::with(Code::NotFound, what),
+            StoreError::NotFound(what) => Self::told(Code::NotFound, |lang| named(what, lang)),
             StoreError::Conflict(_) => Self::new(Code::Conflict),
             StoreError::Refused(what) => Self::with(Code::Refused, what),
+            StoreError::Rule(rule) => Self::told(Code::Refused, |lang| rule.sentence(lang)),
             StoreError::Unavailable(_) => Self::logged(Code::Unavailable, &error),
             StoreError::Damaged(_) | StoreError::Statement(_) => Self::internal(&error),
         }

@@ -14,7 +14,7 @@ pub mod audit;
 mod audit_tests;
 pub mod db;
 pub mod due;
-mod error;
+pub(crate) mod error;
 pub mod fact;
 pub mod host;
 pub mod judgement;
@@ -47,7 +47,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use db::{Column, EngineKind, Param, Row, Tx};
-pub use error::{Result, StoreError};
+pub use error::{Result, Rule, StoreError};
 
 /// Work inside one transaction.
 pub type Work = Box<dyn FnMut(&mut (dyn Tx + '_)) -> Result<()> + Send>;
@@ -168,9 +168,7 @@ fn apply_migrations(tx: &mut (dyn Tx + '_), now: i64) -> Result<()> {
     let applied = tx.rows("select number from migration order by number", &[], |row| row.int(0))?;
     let known = migration::ALL.last().map_or(0, |m| m.number);
     if let Some(newer) = applied.last().filter(|number| **number > known) {
-        return Err(StoreError::Refused(format!(
-            "the store has schema {newer}, this program knows {known}: use the newer program"
-        )));
+        return Err(StoreError::Rule(Rule::NewerSchema(*newer, known)));
     }
     for migration in migration::ALL.iter().filter(|m| !applied.contains(&m.number)) {
         let text = match tx.engine() {
