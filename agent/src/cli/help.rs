@@ -6,7 +6,7 @@ use tenken_service::help::Sentences;
 pub const JAPANESE: &Sentences<'_> = &[
     (
         "Endpoint audit agent: collects facts about this machine and delivers them signed.",
-        "点検エージェント: この端末の状態を収集し、署名して送信します。",
+        "点検エージェント: この機器の状態を収集し、署名して送信します。",
     ),
     (
         "Language of what is printed for people (ja or en; else that of the environment)",
@@ -24,7 +24,7 @@ pub const JAPANESE: &Sentences<'_> = &[
     // Commands.
     (
         "Collect the facts of this machine, or of the one under a folder, and print them",
-        "この端末、または指定フォルダー以下の端末の状態を収集して表示",
+        "この機器、または指定フォルダー以下の機器の状態を収集して表示",
     ),
     ("Say what is collected and why", "何をなぜ収集するかを表示"),
     (
@@ -33,9 +33,9 @@ pub const JAPANESE: &Sentences<'_> = &[
     ),
     (
         "Judge this machine, or the one under a folder; exit code 0 pass, 1 fail, 2 error, 3 unknown",
-        "この端末、または指定フォルダー以下の端末を判定。終了コード: 0 適合、1 不適合、2 エラー、3 不明",
+        "この機器、または指定フォルダー以下の機器を判定。終了コード: 0 適合、1 不適合、2 エラー、3 不明",
     ),
-    ("Enrol this machine with a collector", "この端末をコレクターに登録"),
+    ("Enrol this machine with a collector", "この機器をコレクターに登録"),
     ("Collect and report until told to stop", "止められるまで収集と報告を続ける"),
     ("Install, remove, start, stop or look at the service", "サービスの登録・削除・開始・停止・状態表示"),
     (
@@ -47,7 +47,7 @@ pub const JAPANESE: &Sentences<'_> = &[
         "Find what keeps this machine from reporting, and what to do about it",
         "報告できない原因と対処を調べる",
     ),
-    ("Give this machine a new key", "この端末の鍵を更新"),
+    ("Give this machine a new key", "この機器の鍵を更新"),
     ("Show the settings in force, or an example file", "有効な設定、または設定ファイルの例を表示"),
     (
         "Answer one question of the agent's own on standard output",
@@ -57,31 +57,31 @@ pub const JAPANESE: &Sentences<'_> = &[
     // inventory, check, run, enrol
     (
         "Read the machine whose files lie under this folder (a mounted disk, a VM image, a restored backup)",
-        "このフォルダー以下にファイルがある端末を読む（マウントしたディスク、VMイメージ、復元したバックアップ）",
+        "このフォルダー以下にファイルがある機器を読む（マウントしたディスク、VMイメージ、復元したバックアップ）",
     ),
     (
         "Read that machine by the clock of this time (RFC 3339): what is kept for a span of days ends there",
-        "その端末をこの時刻（RFC 3339）のものとして読む。日数で区切る記録はこの時刻までとする",
+        "その機器をこの時刻（RFC 3339）のものとして読む。日数で区切る記録はこの時刻までとする",
     ),
     ("Collect only these kinds", "これらの種類だけを収集"),
     (
         "Keep what was collected in this folder, so that the next run reads only what changed",
         "収集結果をこのフォルダーに残し、次回は変わったものだけを読む",
     ),
-    ("Judge the machine whose files lie under this folder", "このフォルダー以下にファイルがある端末を判定"),
-    ("Judge that machine by the clock of this time (RFC 3339)", "その端末をこの時刻（RFC 3339）で判定"),
+    ("Judge the machine whose files lie under this folder", "このフォルダー以下にファイルがある機器を判定"),
+    ("Judge that machine by the clock of this time (RFC 3339)", "その機器をこの時刻（RFC 3339）で判定"),
     (
         "Policy file (JSON or TOML); else the collector's last one, else the built-in one",
         "ポリシーファイル（JSONまたはTOML）。指定がなければコレクターから最後に届いたもの、それもなければ内蔵のもの",
     ),
     (
         "History file; a machine under a folder has none unless named",
-        "履歴ファイル。フォルダー以下の端末では、指定がなければ使わない",
+        "履歴ファイル。フォルダー以下の機器では、指定がなければ使わない",
     ),
     ("Collect and deliver once, then exit", "収集と送信を1回だけ行って終了"),
     (
         "Report the machine whose files lie under this folder instead of the running one",
-        "動作中の端末ではなく、このフォルダー以下にファイルがある端末を報告",
+        "動作中の機器ではなく、このフォルダー以下にファイルがある機器を報告",
     ),
     (
         "The token; `-` reads it from standard input (a token on the command line is seen by other users)",
@@ -90,11 +90,11 @@ pub const JAPANESE: &Sentences<'_> = &[
     ("Read the token from a file", "トークンをファイルから読む"),
     (
         "Give up the identity this machine has, and enrol it as a new host",
-        "この端末の今の登録を捨て、新しい端末として登録",
+        "この機器の今の登録を捨て、新しい機器として登録",
     ),
     (
         "Read the machine under this folder instead of the running one",
-        "動作中の端末ではなく、このフォルダー以下の端末を読む",
+        "動作中の機器ではなく、このフォルダー以下の機器を読む",
     ),
     // backup-report
     (

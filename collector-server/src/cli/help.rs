@@ -20,7 +20,7 @@ const JAPANESE: &Sentences<'_> = &[
     ("How to print", "表示の形式"),
     ("For people", "人が読む表"),
     ("One JSON document", "1つのJSON文書"),
-    ("Aligned columns for a terminal", "端末向けの表"),
+    ("Aligned columns for a terminal", "画面向けの表"),
     ("CSV with byte-order mark", "CSV（BOM付き）"),
     // Where the data is.
     ("Folder of everything the embedded store keeps", "内蔵データベースのすべてを置くフォルダー"),
@@ -32,7 +32,7 @@ const JAPANESE: &Sentences<'_> = &[
     ),
     (
         "Address of a collector to administer over its API, for example <https://tenken.example:8443>. Default: the data here",
-        "API経由で管理するコレクターのアドレス。例: <https://tenken.example:8443>。既定はこのマシンのデータ",
+        "API経由で管理するコレクターのアドレス。例: <https://tenken.example:8443>。既定はこの機器のデータ",
     ),
     (
         "File with the API token for --server. Default: the variable `TENKEN_API_TOKEN`",
@@ -44,11 +44,11 @@ const JAPANESE: &Sentences<'_> = &[
     ),
     // Commands.
     ("Runs the server", "サーバーを動かす"),
-    ("The server as a service of this machine", "サーバーをこのマシンのサービスにする"),
+    ("The server as a service of this machine", "サーバーをこの機器のサービスにする"),
     ("Brings the store's schema up to date and ends", "データベースの構造を最新にして終了"),
     ("Organisations", "組織"),
     ("Enrolment tokens", "登録トークン"),
-    ("Hosts", "端末"),
+    ("Hosts", "機器"),
     ("Result per criterion", "評価基準ごとの結果"),
     ("What is collected and judged by", "収集と判定のポリシー"),
     ("Dated outside data", "日付のある外部データ（カタログ）"),
@@ -103,16 +103,16 @@ const JAPANESE: &Sentences<'_> = &[
     // token
     ("Makes a token and prints it once", "トークンを作り、一度だけ表示"),
     ("Lists tokens", "トークンの一覧"),
-    ("Takes a token back; hosts already enrolled stay", "トークンを取り消す。登録済みの端末はそのまま"),
+    ("Takes a token back; hosts already enrolled stay", "トークンを取り消す。登録済みの機器はそのまま"),
     ("Days until it ends", "有効日数"),
     (
         "How many hosts may use it. Hosts of a token for one are confirmed at once",
-        "使える端末の台数。1台用のトークンで登録した端末はすぐに確認済みになる",
+        "使える機器の台数。1台用のトークンで登録した機器はすぐに確認済みになる",
     ),
-    ("Group its hosts join", "登録した端末を入れるグループ"),
+    ("Group its hosts join", "登録した機器を入れるグループ"),
     (
         "For pooled virtual desktops: every start may become a host of its own",
-        "プール型の仮想デスクトップ用。起動のたびに別の端末になりうる",
+        "プール型の仮想デスクトップ用。起動のたびに別の機器になりうる",
     ),
     ("Addresses it may be used from, for example 192.168.1.0/24", "使用を許すアドレス。例: 192.168.1.0/24"),
     ("What it is for", "用途"),
@@ -131,17 +131,17 @@ const JAPANESE: &Sentences<'_> = &[
         "全組織に関わる操作（カタログ、組織の追加、複数の組織に属するユーザー）も許す",
     ),
     // host
-    ("Lists hosts", "端末の一覧"),
-    ("Shows one host with the state of its facts", "1台の端末と、収集した項目の状態を表示"),
-    ("Confirms that a pending host is the company's", "未確認の端末を自社のものと確認"),
+    ("Lists hosts", "機器の一覧"),
+    ("Shows one host with the state of its facts", "1台の機器と、収集した項目の状態を表示"),
+    ("Confirms that a pending host is the company's", "未確認の機器を自社のものと確認"),
     (
         "Takes a host out of service; its reports are refused from now on",
-        "端末を廃止。以後その報告は拒否する",
+        "機器を廃止。以後その報告は拒否する",
     ),
-    ("Ends the trust in a host's key for good", "端末の鍵を永久に失効させる"),
+    ("Ends the trust in a host's key for good", "機器の鍵を永久に失効させる"),
     ("Id or, where only one host has it, name", "ID、または1台だけが持つ名前"),
     // criteria
-    ("One host alone, by id or name", "1台の端末だけ（IDまたは名前）"),
+    ("One host alone, by id or name", "1台の機器だけ（IDまたは名前）"),
     ("Criteria that no control serves and nobody answered too", "判定項目も回答もない評価基準も表示"),
     // policy
     ("Prints the policy in force, or an older version", "有効なポリシー、または過去の版を表示"),
@@ -159,7 +159,7 @@ const JAPANESE: &Sentences<'_> = &[
     ("Prints which catalogue is in use", "使用中のカタログを表示"),
     (
         "Takes a catalogue from a JSON file; all hosts are judged again. Which one it is shows from its content",
-        "JSONファイルからカタログを取り込み、全端末を判定し直す。種類は内容から判断する",
+        "JSONファイルからカタログを取り込み、全機器を判定し直す。種類は内容から判断する",
     ),
     ("Which catalogue", "カタログの種類"),
     ("End of support", "サポート終了日"),
@@ -177,7 +177,7 @@ const JAPANESE: &Sentences<'_> = &[
     ("Records an exception", "例外を記録"),
     ("Lists exceptions", "例外の一覧"),
     ("Ends an exception; it stays on record", "例外を終わらせる。記録は残る"),
-    ("Host id or name, or `group:NAME`", "端末のIDか名前、または `group:グループ名`"),
+    ("Host id or name, or `group:NAME`", "機器のIDか名前、または `group:グループ名`"),
     ("Control id, such as patch.applied_in_time", "判定項目のID。例: patch.applied_in_time"),
     ("Why it cannot be mended now", "今は是正できない理由"),
     (
@@ -221,7 +221,7 @@ const JAPANESE: &Sentences<'_> = &[
         "Carry the contents of facts, not only their digests",
         "収集した項目のダイジェストだけでなく内容も含める",
     ),
-    ("Leave out the names of hosts and groups", "端末とグループの名前を含めない"),
+    ("Leave out the names of hosts and groups", "機器とグループの名前を含めない"),
     ("Cron expression: minute, hour, day of month, month, day of week", "cron式: 分 時 日 月 曜日"),
     (
         "Time zone the expression is read in. Default: that of the policy",
@@ -267,7 +267,7 @@ const JAPANESE: &Sentences<'_> = &[
     ("Reads everything, changes nothing", "すべてを読めるが、何も変更できない"),
     (
         "Confirms hosts, makes enrolment tokens, records exceptions and attestations, takes snapshots",
-        "端末の確認、登録トークンの作成、例外と申告の記録、スナップショットの取得",
+        "機器の確認、登録トークンの作成、例外と申告の記録、スナップショットの取得",
     ),
     ("Users, API tokens, policy", "ユーザー、APIトークン、ポリシーの管理"),
     ("Log-in name", "ログイン名"),

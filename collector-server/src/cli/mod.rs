@@ -175,7 +175,7 @@ pub enum Format {
 impl Cli {
     /// Reads the command line; the exit code where it asks for help or does not read.
     pub fn parse() -> Result<Self, ExitCode> {
-        help::with(|sentences| tenken_service::help::parse(sentences))
+        help::with(tenken_service::help::parse)
     }
 
     /// The commands that make a runtime and a log of their own.

@@ -69,7 +69,7 @@ const NAMES: [(&str, &str); 12] = [
     ("criterion", "評価基準"),
     ("exception", "例外"),
     ("fact", "収集項目"),
-    ("host", "端末"),
+    ("host", "機器"),
     ("open token", "有効なトークン"),
     ("organisation", "組織"),
     ("session", "セッション"),
@@ -125,7 +125,7 @@ impl Rule {
         match self {
             Self::EveryOrganisation => text("全組織に関わる操作です", "this concerns every organisation"),
             Self::Revoked => {
-                text("失効した端末は登録し直してください", "a revoked host must be enrolled anew")
+                text("失効した機器は登録し直してください", "a revoked host must be enrolled anew")
             }
             Self::ElsewhereToo(name) => pick(
                 format!("ユーザー {name} は他の組織にも属しています"),

@@ -8,6 +8,7 @@
 //! A closure may be run again from its start when the engine asks for it (a serialisation conflict), so
 //! it must not keep effects of its own beside the transaction.
 
+mod along;
 pub mod answer;
 pub mod audit;
 #[cfg(test)]

@@ -502,7 +502,7 @@ fn other_admin(tx: &mut (dyn Tx + '_), org: i64, name: &str) -> Result<()> {
         params![org, name],
         |_| Ok(()),
     )?
-    .ok_or_else(|| StoreError::Rule(Rule::LastAdministrator))
+    .ok_or(StoreError::Rule(Rule::LastAdministrator))
 }
 
 /// Refuses users that have no role in the organisation: nothing crosses.

@@ -162,7 +162,7 @@ fn refused(error: &clap::Error) -> String {
             format!("「{}」というコマンドはありません。", part(ContextKind::InvalidSubcommand))
         }
         ErrorKind::MissingSubcommand => "コマンドを指定してください。".to_owned(),
-        ErrorKind::MissingRequiredArgument => format!("指定が足りません: {arg}"),
+        ErrorKind::MissingRequiredArgument => format!("{arg} の指定が必要です。"),
         ErrorKind::ArgumentConflict => match part(ContextKind::PriorArg) {
             prior if prior == arg => format!("「{arg}」は一度だけ指定してください。"),
             prior => format!("「{arg}」は「{prior}」と同時に指定できません。"),
@@ -173,7 +173,7 @@ fn refused(error: &clap::Error) -> String {
         | ErrorKind::WrongNumberOfValues => format!("「{arg}」の値の数が正しくありません。"),
         _ => "コマンドラインを読めません。".to_owned(),
     };
-    let mut text = format!("エラー: {what} 使い方は --help で確かめてください。\n");
+    let mut text = format!("エラー: {what}使い方は --help で確かめてください。\n");
     if let Some(cause) = std::error::Error::source(error) {
         text.push_str(&format!("  理由: {}\n", printable(&cause.to_string())));
     }
@@ -337,7 +337,7 @@ mod tests {
     #[test]
     fn what_cannot_be_names_itself_and_the_help() {
         for (args, parts) in [
-            (&["go"][..], &["指定が足りません: <PLACE>", "使い方: x go"][..]),
+            (&["go"][..], &["<PLACE> の指定が必要です", "使い方: x go"][..]),
             (&["went"], &["「went」というコマンドはありません"]),
             (&["go", "there", "--al"], &["「--al」という引数はありません", "もしかして: --all"]),
             (&["go", "there", "--format", "xml"], &["「xml」は指定できません", "指定できる値: table, json"]),
