@@ -179,6 +179,34 @@ async fn every_list_comes_in_pages_that_together_are_the_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_meets_the_limit_of_bytes_says_where_the_next_one_begins() {
+    for site in Site::all().await {
+        let long = "x".repeat(99_000);
+        site.fixture
+            .store
+            .write(move |tx| {
+                for n in 0..400_i64 {
+                    tx.execute(
+                        "insert into host_update (org_id, host_id, position, update_id, title, held)
+                         values (1, 1, ?1, ?2, ?3, 0)",
+                        params![n, &format!("u{n:03}"), &long],
+                    )?;
+                }
+                Ok(())
+            })
+            .await
+            .unwrap();
+        let token = site.token(0, Role::Auditor).await;
+        let first = site.api("GET", "/api/v1/views/updates?limit=500", &token, None).await.json();
+        let count = first["rows"].as_array().map(Vec::len);
+        assert!(count.is_some_and(|n| n < 400) && first["next"].is_string(), "{count:?}");
+        let all = pages(&site, &token, "/api/v1/views/updates", "rows", 500).await;
+        let ids: BTreeSet<&str> = all.iter().map(|row| row[2].as_str().unwrap()).collect();
+        assert_eq!((all.len(), ids.len()), (400, 400));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_view_says_how_many_columns_it_has() {
     for site in Site::all().await {
         let token = site.token(0, Role::Auditor).await;
