@@ -11,7 +11,7 @@ use tenken_shared::fact::FactRecord;
 
 use super::admin;
 use super::auth::CommandLine;
-use super::tests::Site;
+use super::testing::Site;
 use crate::store::db::params;
 use crate::store::host::HostRef;
 use crate::store::project::project;

@@ -10,7 +10,7 @@ use tenken_shared::api::{ErrorBody, route};
 use tower::ServiceExt as _;
 
 use super::admin;
-use super::tests::{Answer, Site};
+use super::testing::{Answer, Site};
 use crate::app::App;
 use crate::user::Role;
 

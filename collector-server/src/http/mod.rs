@@ -1,7 +1,11 @@
 //! HTTP: the agents' routes on one screen, the admin side merged in. Handlers are thin; no SQL, no rules.
 
+#[cfg(test)]
+mod access_tests;
 pub mod admin;
 pub mod agent_api;
+#[cfg(test)]
+mod answer_tests;
 #[cfg(test)]
 mod api_tests;
 pub mod auth;
@@ -17,6 +21,8 @@ pub mod people_api;
 pub mod policy_api;
 pub mod query_api;
 pub mod snapshot_api;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
 
