@@ -273,7 +273,7 @@ const JAPANESE: &Sentences<'_> = &[
     ("Log-in name", "ログイン名"),
     // query
     (
-        "One SELECT, for example \"select name, os_name from hosts\"",
-        "SELECT文を1つ。例: \"select name, os_name from hosts\"",
+        "One SELECT, for example 'select name, os_name from hosts'",
+        "SELECT文を1つ。例: 'select name, os_name from hosts'",
     ),
 ];

@@ -16,7 +16,7 @@ use crate::store::view;
 pub struct Query {
     #[command(flatten)]
     door: DoorArgs,
-    /// One SELECT, for example "select name, os_name from hosts".
+    /// One SELECT, for example 'select name, os_name from hosts'.
     sql: String,
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
