@@ -22,7 +22,8 @@ pub struct StoredHost {
 }
 
 const HOSTS: &str = "select h.uid, c.head, c.head_seq, \
-    (select count(*) from host_software s where s.org_id = h.org_id and s.host_id = h.host_id) \
+    (select count(*) from host_software s where s.org_id = h.org_id and s.block = h.host_id / 32 \
+    and s.host_id = h.host_id) \
     from host h join host_chain c on c.org_id = h.org_id and c.host_id = h.host_id";
 
 /// All hosts by their public id.
@@ -78,7 +79,7 @@ pub async fn trails(store: &Store, data: &Path) -> Result<HashMap<String, Trail>
         let body = digest(body)?.context("a fact without a digest")?;
         out.entry(text(uid)?).or_default().facts.insert(text(kind)?, body);
     }
-    let titles = "join software_title t on t.title_id = x.title_id";
+    let titles = "and x.block = h.host_id / 32 join software_title t on t.title_id = x.title_id";
     for row in rows(store, data, &of("host_software", "t.name, t.version", titles)).await? {
         let [uid, name, version] = cells(row)?;
         out.entry(text(uid)?).or_default().software.insert((text(name)?, text(version)?));

@@ -13,6 +13,7 @@ use super::admin;
 use super::auth::CommandLine;
 use super::testing::Site;
 use crate::store::db::params;
+use crate::store::fact::software::BLOCK;
 use crate::store::host::HostRef;
 use crate::store::project::project;
 use crate::user::Role;
@@ -65,8 +66,12 @@ async fn fleet(site: &Site) {
                     params![n, &format!("h{n:02}"), &format!("pc-{:02}", n % 20)],
                 )?;
                 tx.execute(
-                    "insert into host_software (org_id, host_id, title_id, user_name) values (1, ?1, ?2, '')",
-                    params![n, 901 + n % 2],
+                    "insert into host_software (org_id, block, host_id, title_id, user_name) values (1, ?3, ?1, ?2, '')",
+                    params![n, 901 + n % 2, n / BLOCK],
+                )?;
+                tx.execute(
+                    "insert into host_block (org_id, block) values (1, ?1) on conflict (org_id, block) do nothing",
+                    params![n / BLOCK],
                 )?;
                 tx.execute(
                     "insert into due (org_id, host_id, due_at, reason) values (1, ?1, ?2, 'test')",

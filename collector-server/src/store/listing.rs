@@ -6,6 +6,7 @@ use tenken_shared::finding::Outcome;
 
 use super::along::Along;
 use super::db::params;
+use super::fact::software::BLOCK;
 use super::lapse::{self, Lapsed};
 use super::query::contains;
 use super::{Result, Row, Store, Tx};
@@ -226,13 +227,15 @@ fn by_host(
 
 fn titles(tx: &mut (dyn Tx + '_), org: i64, filter: &TitleFilter, limit: u32) -> Result<List<TitleRow>> {
     let (like, from) = (contains(filter.text.trim()), filter.cursor().unwrap_or_default());
-    let select = "select t.title_id, t.name, t.version, t.arch, t.vendor, t.source,
-         (select count(distinct i.host_id) from host_software i where i.org_id = ?1 and i.title_id = t.title_id)
+    let select = format!(
+        "select t.title_id, t.name, t.version, t.arch, t.vendor, t.source,
+         (select count(distinct i.host_id) {TITLE_ROWS} ?1 and i.title_id = t.title_id)
          from software_title t where lower(t.name) like ?2 escape '\\'
-         and exists (select 1 from host_software i where i.org_id = ?1 and i.title_id = t.title_id)";
+         and exists (select 1 {TITLE_ROWS} ?1 and i.title_id = t.title_id)"
+    );
     let columns = &["t.name", "t.title_id"];
     let along = Along { columns, from: Cursor::values(from.as_ref()), desc: filter.desc };
-    along.page(tx, select, params![org, &like], (&order("name", filter.desc), limit), |row| {
+    along.page(tx, &select, params![org, &like], (&order("name", filter.desc), limit), |row| {
         let title = TitleRow {
             name: row.text(1)?.to_owned(),
             version: row.text(2)?.to_owned(),
@@ -244,6 +247,10 @@ fn titles(tx: &mut (dyn Tx + '_), org: i64, filter: &TitleFilter, limit: u32) ->
         Ok((vec![title.name.as_str().into(), row.int(0)?.into()], title))
     })
 }
+
+/// Search rows of an organisation, block by block; a title is looked up in each.
+const TITLE_ROWS: &str = "from host_block b cross join host_software i \
+     where i.org_id = b.org_id and i.block = b.block and b.org_id =";
 
 const TITLE_HOST_COLUMNS: &str =
     "h.uid, h.hostname, t.version, i.user_name, i.installed_at * 1000, i.host_id, i.title_id";
@@ -276,18 +283,27 @@ fn title_hosts_by_version(
     titles.extend(along.rows(tx, select, params![&filter.name, &filter.version], usize::MAX, |row| {
         Ok((row.int(0)?, row.text(1)?.to_owned()))
     })?);
-    let select = format!(
-        "select {TITLE_HOST_COLUMNS} from host_software i
-         join software_title t on t.title_id = i.title_id
-         join host h on h.org_id = i.org_id and h.host_id = i.host_id
-         where i.org_id = ?1 and i.title_id = ?2"
-    );
     let fetch = limit as usize + 1;
     let mut rows = Vec::new();
     for (index, (title, version)) in titles.into_iter().enumerate() {
-        let within = if index == 0 { host_at } else { &[] };
-        let along = Along { columns: &["i.host_id", "i.user_name"], from: within, desc: filter.desc };
-        let found = along.rows(tx, &select, params![org, title], fetch - rows.len(), |row| {
+        let mut select = format!(
+            "select {TITLE_HOST_COLUMNS} from host_block b cross join host_software i
+             cross join software_title t cross join host h
+             where b.org_id = ?1 and i.org_id = b.org_id and i.block = b.block and i.title_id = ?2
+             and t.title_id = i.title_id and h.org_id = i.org_id and h.host_id = i.host_id
+             and t.name = ?3 and (?4 is null or t.version = ?4)"
+        );
+        let mut within = Vec::new();
+        if let (0, [Part::Int(host), user]) = (index, host_at) {
+            let (sign, block) = (if filter.desc { "<=" } else { ">=" }, host / BLOCK);
+            select.push_str(&format!(" and b.block {sign} {block}"));
+            within = vec![block.into(), Part::Int(*host), user.clone()];
+        }
+        let columns = &["b.block", "i.host_id", "i.user_name"];
+        // A cursor may come from the list of another title.
+        let own = params![org, title, &filter.name, &filter.version];
+        let along = Along { columns, from: &within, desc: filter.desc };
+        let found = along.rows(tx, &select, own, fetch - rows.len(), |row| {
             let place = vec![version.as_str().into(), title.into(), row.int(5)?.into(), row.text(3)?.into()];
             Ok((Cursor::new(order("version", filter.desc), place), title_host(row)?))
         })?;
@@ -308,8 +324,8 @@ fn title_hosts_by_name(
     let from = filter.cursor().unwrap_or_default();
     let select = format!(
         "select {TITLE_HOST_COLUMNS} from host h cross join software_title t cross join host_software i
-         where h.org_id = ?1 and i.org_id = h.org_id and i.host_id = h.host_id and i.title_id = t.title_id
-         and t.name = ?2 and (?3 is null or t.version = ?3)"
+         where h.org_id = ?1 and i.org_id = h.org_id and i.block = h.host_id / {BLOCK} and i.host_id = h.host_id
+         and i.title_id = t.title_id and t.name = ?2 and (?3 is null or t.version = ?3)"
     );
     let columns = &["h.hostname", "h.host_id", "i.title_id", "i.user_name"];
     let along = Along { columns, from: Cursor::values(from.as_ref()), desc: filter.desc };

@@ -33,6 +33,7 @@ migrations! {
     5 "0005_answers";
     6 "0006_everywhere_tokens";
     7 "0007_unknown_presence";
+    8 "0008_software_blocks";
 }
 
 /// Statement that remembers what was applied; the same on both engines.

@@ -95,10 +95,11 @@ pub static ALL: &[View] = &[
         text: "select h.uid as host, h.hostname as host_name, t.name as name, t.version as version, t.arch as arch,
             t.vendor as vendor, t.source as source, t.scope as scope, i.user_name as user_name,
             {time i.installed_at * 1000} as installed_at
-            from host_software i
+            from host_block b
+            join host_software i on i.org_id = b.org_id and i.block = b.block
             join software_title t on t.title_id = i.title_id
-            join host h on h.org_id = i.org_id and h.host_id = i.host_id
-            where i.org_id = {org}",
+            join host h on h.org_id = i.org_id and h.host_id = i.host_id and h.host_id / 32 = b.block
+            where b.org_id = {org}",
     },
     View {
         name: "updates",

@@ -18,10 +18,13 @@ pub enum Encoding {
     Plain,
     /// One zstd frame of it.
     Zstd,
-    /// Software whose items are the host's rows now; the bytes are what stands after the items.
+    /// Software whose items are the host's search rows; the bytes are what stands after the items. Written
+    /// before there were lists.
     Rows,
     /// Software as a difference to the rows of the digest named by `base`.
     RowDelta,
+    /// Software as a packed list, which is the host's search rows now.
+    List,
 }
 
 impl Encoding {
@@ -33,12 +36,13 @@ impl Encoding {
             Self::Zstd => 1,
             Self::Rows => 2,
             Self::RowDelta => 3,
+            Self::List => 4,
         }
     }
 
     /// Reads the number.
     pub fn from_number(number: i64) -> Result<Self> {
-        [Self::Plain, Self::Zstd, Self::Rows, Self::RowDelta]
+        [Self::Plain, Self::Zstd, Self::Rows, Self::RowDelta, Self::List]
             .into_iter()
             .find(|e| e.number() == number)
             .ok_or_else(|| StoreError::Damaged(format!("unknown encoding {number}")))
@@ -144,7 +148,9 @@ pub fn load(tx: &mut (dyn Tx + '_), at: HostRef, kind_id: i64, digest: &Digest) 
         Some(body) => match body.encoding {
             Encoding::Plain => body.bytes,
             Encoding::Zstd => unpack(&body.bytes, MAX_FACT_BYTES)?,
-            Encoding::Rows | Encoding::RowDelta => software::rebuild(tx, at, kind_id, digest)?,
+            Encoding::Rows | Encoding::RowDelta | Encoding::List => {
+                software::rebuild(tx, at, kind_id, digest)?
+            }
         },
         None => series::find(tx, at, kind_id, digest)?
             .ok_or_else(|| StoreError::NotFound(format!("fact content {digest}")))?,

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -126,6 +127,8 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection> {
         .map_err(|error| StoreError::Unavailable(format!("{}: {error}", path.display())))?;
     connection.busy_timeout(BUSY).map_err(translate)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Else a statement is prepared anew whenever a bound value might suit another plan better.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(translate)?;
     if !flags.contains(OpenFlags::SQLITE_OPEN_READ_ONLY) {
         connection
             .execute_batch(

@@ -22,23 +22,21 @@ const AT_ONCE: usize = 2;
 const TIMEOUT_S: u32 = 20;
 /// Most memory one run may use, MiB.
 const MEMORY_MIB: u32 = 2048;
-/// The host's own triple must be named, so that build scripts are built without the coverage pass.
-const TRIPLE: &str = "x86_64-unknown-linux-gnu";
-const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
-     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
-     -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Ccodegen-units=16";
+/// Rustc with the coverage pass, for the crates of this workspace.
+const COVERAGE: &str = ".ci/rustc-coverage";
 
 /// Builds the fuzzing program and runs every target.
 pub fn run(context: &mut Context) -> Result<Outcome> {
     let folder = workspace::target_dir().join("fuzz");
-    let args = ["build", "-p", "fuzz", "--features", "libfuzzer", "--profile", "fuzz", "--target", TRIPLE];
-    let mut build = context.cargo(&args);
-    build.arg("--target-dir").arg(&folder).env("RUSTFLAGS", COVERAGE);
+    // In the features and profile of the step `build`, so that only the crates of this workspace are built again.
+    let mut build = context.cargo(&["build", "--workspace", "--bin", "fuzz", "--features", "fuzz/libfuzzer"]);
+    build.env("RUSTC_WORKSPACE_WRAPPER", workspace::root().join(COVERAGE));
+    build.env("CARGO_PROFILE_DEV_OPT_LEVEL", "2").env("CARGO_INCREMENTAL", "0");
     let built = context.run(&mut build)?;
     if !matches!(built, Outcome::Passed) {
         return Ok(built);
     }
-    let program = folder.join(TRIPLE).join("fuzz/fuzz");
+    let program = workspace::target_dir().join("debug/fuzz");
     let waiting = Mutex::new(fuzz::all().collect::<VecDeque<_>>());
     let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {

@@ -2,9 +2,12 @@
 //!
 //! A content is kept as rows only when its canonical bytes can be put together again from them: it begins
 //! with `{"body":{"items":[`, its items are strictly sorted, and each is made of the known fields only.
-//! The rows of a host are those of one digest ([`Encoding::Rows`]); the digest that was there before
-//! becomes a small difference to it ([`Encoding::RowDelta`]). Everything else is kept as bytes.
+//! The rows of one digest per host are kept as a packed list ([`Encoding::List`]), with a copy spread into
+//! `host_software` for searches; the digest that was there before becomes a small difference to it
+//! ([`Encoding::RowDelta`]). Everything else is kept as bytes.
 
+mod list;
+mod scan;
 mod split;
 mod title;
 
@@ -37,12 +40,15 @@ pub struct SoftwareRow {
     pub installed_at: Option<i64>,
 }
 
-/// The host's rows as they are, sorted.
-pub fn rows(tx: &mut (dyn Tx + '_), at: HostRef) -> Result<Vec<SoftwareRow>> {
+/// Machines whose search rows stand together (migration 0008).
+pub const BLOCK: i64 = 32;
+
+/// Rows spread before lists were kept, sorted.
+fn spread_rows(tx: &mut (dyn Tx + '_), at: HostRef) -> Result<Vec<SoftwareRow>> {
     tx.rows(
-        "select title_id, user_name, installed_at from host_software where org_id = ?1 and host_id = ?2 \
-         order by title_id, user_name",
-        params![at.org, at.host],
+        "select title_id, user_name, installed_at from host_software \
+         where org_id = ?1 and block = ?2 and host_id = ?3 order by title_id, user_name",
+        params![at.org, at.host / BLOCK, at.host],
         |row| {
             Ok(SoftwareRow {
                 title: row.int(0)?,
@@ -89,12 +95,15 @@ pub fn put_rows(
     new: &[SoftwareRow],
     rest: &str,
 ) -> Result<()> {
-    let before = rows_digest(tx, at, kind_id)?;
-    if before.as_ref().is_some_and(|(held, _)| held == digest) {
+    let before = held_list(tx, at, kind_id)?;
+    if before.as_ref().is_some_and(|held| held.digest == *digest) {
         return Ok(());
     }
-    let old = rows(tx, at)?;
-    let (had, lacked) = delta(&old, new);
+    let mut sorted = new.to_vec();
+    sorted.sort_unstable();
+    let (old, before) =
+        before.map_or_else(Default::default, |held| (held.rows, Some((held.digest, held.rest))));
+    let (had, lacked) = delta(&old, &sorted);
     replace_rows(tx, at, &had, &lacked)?;
     if let Some((held, old_rest)) = before {
         let delta = Delta { had, lacked, rest: old_rest };
@@ -108,8 +117,8 @@ pub fn put_rows(
             &StoredBody { encoding: Encoding::RowDelta, base: Some(*digest), bytes },
         )?;
     }
-    let bytes = tagged(rest.as_bytes());
-    body::put(tx, at, kind_id, digest, &StoredBody { encoding: Encoding::Rows, base: None, bytes })
+    let bytes = list::write(new, rest)?;
+    body::put(tx, at, kind_id, digest, &StoredBody { encoding: Encoding::List, base: None, bytes })
 }
 
 /// Inner bytes carry the number of their own packing first.
@@ -132,14 +141,37 @@ fn untagged_text(bytes: &[u8]) -> Result<String> {
     String::from_utf8(untagged(bytes)?).map_err(|_| StoreError::Damaged("software rest".into()))
 }
 
-/// Which digest the rows are, with its rest.
-fn rows_digest(tx: &mut (dyn Tx + '_), at: HostRef, kind_id: i64) -> Result<Option<(Digest, String)>> {
-    tx.one(
-        "select digest, bytes from fact_body \
-         where org_id = ?1 and host_id = ?2 and kind_id = ?3 and encoding = ?4",
-        params![at.org, at.host, kind_id, Encoding::Rows.number()],
-        |row| Ok((row.digest(0)?, untagged_text(row.bytes(1)?)?)),
-    )
+/// The list of a host.
+struct HeldList {
+    digest: Digest,
+    /// Sorted.
+    rows: Vec<SoftwareRow>,
+    rest: String,
+}
+
+/// Rows and rest of a body kept as a list.
+fn read_list(tx: &mut (dyn Tx + '_), at: HostRef, stored: &StoredBody) -> Result<(Vec<SoftwareRow>, String)> {
+    match stored.encoding {
+        Encoding::List => list::read(&stored.bytes),
+        _ => Ok((spread_rows(tx, at)?, untagged_text(&stored.bytes)?)),
+    }
+}
+
+/// The digest that is the host's list now.
+fn held_list(tx: &mut (dyn Tx + '_), at: HostRef, kind_id: i64) -> Result<Option<HeldList>> {
+    let found = tx.one(
+        "select digest, encoding, bytes from fact_body \
+         where org_id = ?1 and host_id = ?2 and kind_id = ?3 and encoding in (?4, ?5)",
+        params![at.org, at.host, kind_id, Encoding::Rows.number(), Encoding::List.number()],
+        |row| {
+            let encoding = Encoding::from_number(row.int(1)?)?;
+            Ok((row.digest(0)?, StoredBody { encoding, base: None, bytes: row.bytes(2)?.to_vec() }))
+        },
+    )?;
+    let Some((digest, stored)) = found else { return Ok(None) };
+    let (mut rows, rest) = read_list(tx, at, &stored)?;
+    rows.sort_unstable();
+    Ok(Some(HeldList { digest, rows, rest }))
 }
 
 fn replace_rows(
@@ -148,21 +180,30 @@ fn replace_rows(
     remove: &[SoftwareRow],
     add: &[SoftwareRow],
 ) -> Result<()> {
-    let owner = || [("org_id", Column::All(at.org.into())), ("host_id", Column::All(at.host.into()))];
+    let block = at.host / BLOCK;
+    let owner = || {
+        [("org_id", at.org), ("block", block), ("host_id", at.host)]
+            .map(|(name, value)| (name, Column::All(value.into())))
+    };
     if !remove.is_empty() {
         let titles: Vec<i64> = remove.iter().map(|r| r.title).collect();
         let users: Vec<&str> = remove.iter().map(|r| r.user.as_str()).collect();
-        let [org, host] = owner();
-        let columns = [org, host, ("title_id", Column::Ints(&titles)), ("user_name", Column::Texts(&users))];
-        tx.delete_many("host_software", &columns)?;
+        let [org, block, host] = owner();
+        let key = [("title_id", Column::Ints(&titles)), ("user_name", Column::Texts(&users))];
+        tx.delete_many("host_software", &[&[org, block, host], key.as_slice()].concat())?;
     }
     if !add.is_empty() {
         let titles: Vec<i64> = add.iter().map(|r| r.title).collect();
         let users: Vec<&str> = add.iter().map(|r| r.user.as_str()).collect();
         let times: Vec<Option<i64>> = add.iter().map(|r| r.installed_at).collect();
-        let [org, host] = owner();
+        tx.execute(
+            "insert into host_block (org_id, block) values (?1, ?2) on conflict (org_id, block) do nothing",
+            params![at.org, block],
+        )?;
+        let [org, block, host] = owner();
         let columns = [
             org,
+            block,
             host,
             ("title_id", Column::Ints(&titles)),
             ("user_name", Column::Texts(&users)),
@@ -175,7 +216,7 @@ fn replace_rows(
 
 /// Ends the use of rows: their digest is kept as bytes. For a newer content that cannot be rows.
 pub fn drop_rows(tx: &mut (dyn Tx + '_), at: HostRef, kind_id: i64) -> Result<()> {
-    let Some((digest, _)) = rows_digest(tx, at, kind_id)? else { return Ok(()) };
+    let Some(HeldList { digest, .. }) = held_list(tx, at, kind_id)? else { return Ok(()) };
     let older = tx.rows(
         "select digest from fact_body where org_id = ?1 and host_id = ?2 and kind_id = ?3 and base = ?4",
         params![at.org, at.host, kind_id, &digest],
@@ -186,17 +227,17 @@ pub fn drop_rows(tx: &mut (dyn Tx + '_), at: HostRef, kind_id: i64) -> Result<()
         let (encoding, bytes) = pack(&plain);
         body::put(tx, at, kind_id, dependent, &StoredBody { encoding, base: None, bytes })?;
     }
-    tx.execute("delete from host_software where org_id = ?1 and host_id = ?2", params![at.org, at.host])?;
+    tx.execute(
+        "delete from host_software where org_id = ?1 and block = ?2 and host_id = ?3",
+        params![at.org, at.host / BLOCK, at.host],
+    )?;
     Ok(())
 }
 
 /// Takes a digest that is stored into use again: its items become the host's rows.
 pub fn reinstate(tx: &mut (dyn Tx + '_), at: HostRef, kind_id: i64, digest: &Digest) -> Result<()> {
     match rows_of(tx, at, kind_id, digest) {
-        Ok((mut rows, rest)) => {
-            rows.sort_unstable();
-            put_rows(tx, at, kind_id, digest, &rows, &rest)
-        }
+        Ok((rows, rest)) => put_rows(tx, at, kind_id, digest, &rows, &rest),
         // Kept as bytes because it cannot be rows.
         Err(StoreError::Damaged(_)) => drop_rows(tx, at, kind_id),
         Err(error) => Err(error),
@@ -216,7 +257,7 @@ fn rows_of(
     let (mut held, mut rest) = loop {
         let stored = body::stored(tx, at, kind_id, &next)?.ok_or_else(damaged)?;
         match stored.encoding {
-            Encoding::Rows => break (rows(tx, at)?, untagged_text(&stored.bytes)?),
+            Encoding::Rows | Encoding::List => break read_list(tx, at, &stored)?,
             Encoding::RowDelta => {
                 let json = untagged(&stored.bytes)?;
                 steps.push(
@@ -255,14 +296,13 @@ fn known_rows(tx: &mut (dyn Tx + '_), bytes: &[u8]) -> Result<(Vec<SoftwareRow>,
         let title = id.ok_or_else(|| StoreError::Damaged("a software title is not there".into()))?;
         rows.push(SoftwareRow { title, user: item.user().to_owned(), installed_at: *installed_at });
     }
-    rows.sort_unstable();
     Ok((rows, split.rest.to_owned()))
 }
 
 /// Canonical bytes of a digest, put together from rows. The caller checks the digest.
 pub fn rebuild(tx: &mut (dyn Tx + '_), at: HostRef, kind_id: i64, digest: &Digest) -> Result<Vec<u8>> {
     let (rows, rest) = rows_of(tx, at, kind_id, digest)?;
-    let titles = titles(tx, at, &rows)?;
+    let titles = titles(tx, &rows)?;
     let mut items = Vec::with_capacity(rows.len());
     for row in &rows {
         let title = titles
@@ -296,22 +336,25 @@ pub fn typed(
     cache: &TitleCache,
 ) -> Result<Option<(FactContent, Software)>> {
     let Some(stored) = body::stored(tx, at, kind_id, digest)? else { return Ok(None) };
-    if stored.encoding != Encoding::Rows {
+    if !matches!(stored.encoding, Encoding::Rows | Encoding::List) {
         return Ok(None);
     }
-    let empty = format!("{PREFIX}{}", untagged_text(&stored.bytes)?);
+    let (rows, rest) = read_list(tx, at, &stored)?;
+    let empty = format!("{PREFIX}{rest}");
     let mut content: FactContent =
         serde_json::from_str(&empty).map_err(|error| StoreError::Damaged(error.to_string()))?;
     let Some(body) = content.body.take() else { return Ok(None) };
     let mut software: Software =
         serde_json::from_value(body).map_err(|error| StoreError::Damaged(error.to_string()))?;
-    let rows = rows(tx, at)?;
     let found = match cache.titles(&rows) {
         Some(found) => found,
-        None => read_titles(tx, at, &rows, cache)?,
+        None => read_titles(tx, &rows, cache)?,
     };
     let mut items: Vec<_> = found.iter().zip(&rows).collect();
-    items.sort_unstable_by(|(a, x), (b, y)| sort_key(a, x).cmp(&sort_key(b, y)));
+    // Most lists were written in this order.
+    if !items.is_sorted_by_key(|(title, row)| sort_key(title, row)) {
+        items.sort_unstable_by(|(a, x), (b, y)| sort_key(a, x).cmp(&sort_key(b, y)));
+    }
     software.items = items.into_iter().map(|(title, row)| item(title, row)).collect();
     Ok(Some((content, software)))
 }

@@ -1,12 +1,13 @@
 //! Taking software contents apart into items, and writing items back to the byte.
 
 use std::borrow::Cow;
-use std::ops::Deref;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tenken_shared::collected::{Reason, Status};
 use tenken_shared::ids::Digest;
+
+use super::scan::Scan;
 
 /// How every content begins that can be kept as rows.
 pub(super) const PREFIX: &str = r#"{"body":{"items":["#;
@@ -30,53 +31,29 @@ pub struct Title {
     pub source_package: Option<String>,
 }
 
-/// Text that stays where it is unless it is escaped (inside an `Option`, a bare `Cow` would be copied).
-#[derive(Debug, Clone, Deserialize)]
-#[serde(transparent)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-
-impl Deref for Text<'_> {
-    type Target = str;
-    fn deref(&self) -> &str {
-        &self.0
-    }
-}
-
 /// One item as it stands in the content.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone)]
 pub struct Item<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-    #[serde(borrow)]
-    version: Text<'a>,
-    #[serde(borrow, default)]
-    arch: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    vendor: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    installed_at: Option<Text<'a>>,
-    #[serde(borrow)]
-    source: Text<'a>,
-    #[serde(borrow)]
-    scope: Text<'a>,
-    #[serde(borrow, default)]
-    user: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    source_package: Option<Text<'a>>,
+    pub(super) name: Cow<'a, str>,
+    pub(super) version: Cow<'a, str>,
+    pub(super) arch: Option<Cow<'a, str>>,
+    pub(super) vendor: Option<Cow<'a, str>>,
+    pub(super) installed_at: Option<Cow<'a, str>>,
+    pub(super) source: Cow<'a, str>,
+    pub(super) scope: Cow<'a, str>,
+    pub(super) user: Option<Cow<'a, str>>,
+    pub(super) source_package: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
-struct Body<'a> {
-    #[serde(borrow)]
-    items: Vec<Item<'a>>,
+struct Body {
+    items: [(); 0],
 }
 
-/// Content of a software fact, as far as rows need it.
+/// Content of a software fact without its items, as far as rows need it.
 #[derive(Deserialize)]
-struct Content<'a> {
-    #[serde(borrow)]
-    body: Body<'a>,
+struct Content {
+    body: Body,
     kind: String,
     status: Status,
     #[serde(default)]
@@ -112,7 +89,7 @@ impl Item<'_> {
 }
 
 /// Writes JSON text of a string.
-fn write_text(text: &str, out: &mut Vec<u8>) {
+pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
     let plain = !text.bytes().any(|b| b < 0x20 || b == b'"' || b == b'\\');
     if plain {
         out.push(b'"');
@@ -243,40 +220,24 @@ pub(super) fn time_text(seconds: i64) -> Option<String> {
 /// again from them.
 #[must_use]
 pub fn split(bytes: &[u8]) -> Option<Split<'_>> {
-    if !bytes.starts_with(PREFIX.as_bytes()) {
-        return None;
-    }
-    let content: Content<'_> = serde_json::from_slice(bytes).ok()?;
+    let mut scan = Scan(std::str::from_utf8(bytes).ok()?.strip_prefix(PREFIX)?);
+    let items = scan.items()?;
+    let rest = scan.0;
+    let content: Content = serde_json::from_str(&format!("{PREFIX}{rest}")).ok()?;
     if content.kind != "software" || !content.status.has_body() {
         return None;
     }
-    let items = content.body.items;
-    let mut installed_at = Vec::with_capacity(items.len());
-    let mut written = PREFIX.as_bytes().to_vec();
-    written.reserve(bytes.len());
-    let mut before: Option<&Item<'_>> = None;
-    for item in &items {
-        if let Some(before) = before {
-            if order(before) >= order(item) {
-                return None;
-            }
-            written.push(b',');
-        }
-        if item.user.as_deref() == Some("") {
-            return None;
-        }
-        write_item(&item.into(), item.user.as_deref(), item.installed_at.as_deref(), &mut written);
-        installed_at.push(match &item.installed_at {
-            Some(text) => Some(seconds(text)?),
-            None => None,
-        });
-        before = Some(item);
-    }
-    let rest = bytes.strip_prefix(written.as_slice())?;
-    if rest.first() != Some(&b']') {
+    let [] = content.body.items;
+    if !items.is_sorted_by(|a, b| order(a) < order(b)) || items.iter().any(|i| i.user.as_deref() == Some(""))
+    {
         return None;
     }
-    Some(Split { status: content.status, items, installed_at, rest: std::str::from_utf8(rest).ok()? })
+    let time = |item: &Item<'_>| match &item.installed_at {
+        Some(text) => seconds(text).map(Some),
+        None => Some(None),
+    };
+    let installed_at = items.iter().map(time).collect::<Option<Vec<_>>>()?;
+    Some(Split { status: content.status, items, installed_at, rest })
 }
 
 pub(super) type Order<'a> = (&'a str, &'a str, Option<&'a str>, &'a str, &'a str);
@@ -310,12 +271,49 @@ mod tests {
     }
 
     #[test]
+    fn escapes_stay_as_they_are_or_are_refused() {
+        let named = |name: &str| content(&BASH.replace("\"bash\"", name));
+        for name in [r#""a\"b""#, r#""\\""#, r#""\n""#, r#""\u001f""#, "\"é間\u{7f}\"", "\"\""] {
+            let text = named(name);
+            let split = split(text.as_bytes()).unwrap();
+            let mut again = PREFIX.as_bytes().to_vec();
+            let item = &split.items[0];
+            write_item(&item.title(), item.user.as_deref(), item.installed_at.as_deref(), &mut again);
+            again.extend_from_slice(split.rest.as_bytes());
+            assert_eq!(String::from_utf8(again).unwrap(), text);
+        }
+        for name in [
+            r#""\/""#,
+            r#""\u0041""#,
+            r#""\u00e9""#,
+            r#""\u001F""#,
+            "\"\n\"",
+            r#""\ud800""#,
+            r#"" \"#,
+            "1",
+            "null",
+        ] {
+            assert!(split(named(name).as_bytes()).is_none(), "{name}");
+        }
+    }
+
+    #[test]
     fn unknown_fields_wrong_order_and_odd_times_are_kept_as_bytes() {
         let odd = BASH.replace("05Z", "05.5Z");
         let leap = BASH.replace("04:05Z", "04:60Z");
         let extra = ZSH.replace(r#""version""#, r#""vendor_id":"9","version""#);
         let empty_user = ZSH.replace("S-1", "");
-        for items in [format!("{ZSH},{BASH}"), odd, leap, extra, empty_user, format!("{BASH},{BASH}")] {
+        for items in [
+            format!("{ZSH},{BASH}"),
+            format!("{BASH} ,{ZSH}"),
+            format!("{BASH},"),
+            "{}".to_owned(),
+            odd,
+            leap,
+            extra,
+            empty_user,
+            format!("{BASH},{BASH}"),
+        ] {
             assert!(split(content(&items).as_bytes()).is_none(), "{items}");
         }
         assert!(split(b"{}").is_none());

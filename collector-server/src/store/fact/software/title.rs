@@ -9,8 +9,7 @@ use tenken_shared::ids::Digest;
 
 use super::SoftwareRow;
 use super::split::{Item, Split, Title, TitleText, title_digest};
-use crate::store::db::params;
-use crate::store::host::HostRef;
+use crate::store::db::{Param, params};
 use crate::store::{Column, Result, Store, StoreError, Tx};
 
 /// Titles remembered in memory; beyond, the memory is emptied and fills again.
@@ -22,7 +21,7 @@ pub struct TitleCache(RwLock<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    numbers: HashMap<Key, i64>,
+    numbers: HashMap<Key, i64, foldhash::fast::RandomState>,
     titles: HashMap<i64, Arc<Title>>,
 }
 
@@ -129,9 +128,7 @@ impl Store {
             let title = id.ok_or_else(|| StoreError::Unavailable("a title got no number".into()))?;
             Ok(SoftwareRow { title, user: item.user().to_owned(), installed_at: *installed_at })
         });
-        let mut rows = rows.collect::<Result<Vec<_>>>()?;
-        rows.sort_unstable();
-        Ok(rows)
+        rows.collect()
     }
 }
 
@@ -176,42 +173,34 @@ fn ensure_titles(tx: &mut (dyn Tx + '_), titles: &[Title]) -> Result<Vec<(Title,
     Ok(out)
 }
 
+/// Titles asked for at once; always as many, so that the statement stays the same.
+const TITLES_AT_ONCE: usize = 100;
+
 /// Titles by number.
-pub(super) fn titles(
-    tx: &mut (dyn Tx + '_),
-    at: HostRef,
-    rows: &[SoftwareRow],
-) -> Result<BTreeMap<i64, Title>> {
-    let read = |row: &crate::store::Row| {
-        let title = Title {
-            source: row.text(1)?.to_owned(),
-            name: row.text(2)?.to_owned(),
-            arch: row.opt_string(3)?,
-            version: row.text(4)?.to_owned(),
-            vendor: row.opt_string(5)?,
-            scope: row.text(6)?.to_owned(),
-            source_package: row.opt_string(7)?,
-        };
-        Ok((row.int(0)?, title))
-    };
-    const COLUMNS: &str =
-        "t.title_id, t.source, t.name, t.arch, t.version, t.vendor, t.scope, t.source_package";
-    let mut found: BTreeMap<i64, Title> = tx
-        .rows(
-            &format!(
-                "select {COLUMNS} from host_software s join software_title t on t.title_id = s.title_id \
-                 where s.org_id = ?1 and s.host_id = ?2"
-            ),
-            params![at.org, at.host],
-            read,
-        )?
-        .into_iter()
-        .collect();
-    for row in rows {
-        if !found.contains_key(&row.title) {
-            let sql = format!("select {COLUMNS} from software_title t where t.title_id = ?1");
-            found.extend(tx.one(&sql, params![row.title], read)?);
-        }
+pub(super) fn titles(tx: &mut (dyn Tx + '_), rows: &[SoftwareRow]) -> Result<BTreeMap<i64, Title>> {
+    let places: Vec<String> = (1..=TITLES_AT_ONCE).map(|n| format!("?{n}")).collect();
+    let sql = format!(
+        "select title_id, source, name, arch, version, vendor, scope, source_package from software_title \
+         where title_id in ({})",
+        places.join(", ")
+    );
+    let mut found = BTreeMap::new();
+    for rows in rows.chunks(TITLES_AT_ONCE) {
+        let numbers = (0..TITLES_AT_ONCE).map(|at| rows.get(at).or(rows.last()).map_or(0, |row| row.title));
+        let numbers: Vec<Param<'_>> = numbers.map(Param::Int).collect();
+        let titles = tx.rows(&sql, &numbers, |row| {
+            let title = Title {
+                source: row.text(1)?.to_owned(),
+                name: row.text(2)?.to_owned(),
+                arch: row.opt_string(3)?,
+                version: row.text(4)?.to_owned(),
+                vendor: row.opt_string(5)?,
+                scope: row.text(6)?.to_owned(),
+                source_package: row.opt_string(7)?,
+            };
+            Ok((row.int(0)?, title))
+        })?;
+        found.extend(titles);
     }
     Ok(found)
 }
@@ -219,12 +208,11 @@ pub(super) fn titles(
 /// Titles of rows from the store, remembered.
 pub(super) fn read_titles(
     tx: &mut (dyn Tx + '_),
-    at: HostRef,
     rows: &[SoftwareRow],
     cache: &TitleCache,
 ) -> Result<Vec<Arc<Title>>> {
     let read: HashMap<i64, Arc<Title>> =
-        titles(tx, at, rows)?.into_iter().map(|(id, title)| (id, Arc::new(title))).collect();
+        titles(tx, rows)?.into_iter().map(|(id, title)| (id, Arc::new(title))).collect();
     let missing = || StoreError::Damaged("a software title is not there".into());
     let found = rows.iter().map(|row| read.get(&row.title).cloned().ok_or_else(missing)).collect();
     cache.put(read.into_iter());
