@@ -51,6 +51,13 @@ impl Table {
         Self { columns: columns.iter().map(|c| (*c).to_owned()).collect(), rows, truncated: false }
     }
 
+    /// The rows of another one of the same columns after these.
+    pub fn append(&mut self, other: Self) {
+        self.columns = other.columns;
+        self.rows.extend(other.rows);
+        self.truncated |= other.truncated;
+    }
+
     /// CSV text.
     #[must_use]
     pub fn to_csv(&self) -> String {

@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use tenken_collector::cli::Cli;
+use tenken_collector::cli::{Cli, told};
+use tenken_shared::text::{Lang, Text};
 use tracing_subscriber::EnvFilter;
 
 /// Reports and judgements are many small pieces made by one thread and freed by another, which costs the
@@ -11,10 +11,16 @@ use tracing_subscriber::EnvFilter;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+const NO_RUNTIME: Text = Text::new("スレッドを開始できません", "no threads can be started");
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::parse() {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
+    let lang = cli.lang();
     if let Some(command) = cli.service() {
-        return ended(command.run());
+        return ended(command.run(lang), lang);
     }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -23,22 +29,22 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            tracing::error!(error = %error, "no runtime");
+            tracing::error!("{}: {error}", NO_RUNTIME.get(lang));
             return ExitCode::from(2);
         }
     };
     match runtime.block_on(cli.run()) {
         Ok(code) => code,
         Err(error) => {
-            tracing::error!("{error:#}");
+            tracing::error!("{}", told(&error, lang));
             ExitCode::from(2)
         }
     }
 }
 
-fn ended(done: anyhow::Result<ExitCode>) -> ExitCode {
+fn ended(done: anyhow::Result<ExitCode>, lang: Lang) -> ExitCode {
     done.unwrap_or_else(|error| {
-        eprintln!("tenken-collector: {error:#}");
+        eprintln!("tenken-collector: {}", told(&error, lang));
         ExitCode::from(2)
     })
 }

@@ -542,6 +542,12 @@ impl Cursor {
         if cursor.0 == order && own == shape { Ok(Some(cursor)) } else { Err(BadCursor) }
     }
 
+    /// The values of a place; none where there is none.
+    #[must_use]
+    pub fn values(place: Option<&Self>) -> &[Part] {
+        place.map_or(&[], |cursor| &cursor.1)
+    }
+
     /// A text among the values.
     #[must_use]
     pub fn text(&self, index: usize) -> &str {

@@ -56,7 +56,22 @@ impl Postgres {
         })
     }
 
+    /// The same with its write-ahead log, in segments of 1 MiB, in a folder that does not exist yet; its
+    /// parent becomes the server's.
+    pub fn start_log_in(folder: &Path) -> Result<Self> {
+        if let Some(parent) = folder.parent().filter(|_| is_root()) {
+            run(Command::new("chown").arg("postgres:").arg(parent))?;
+        }
+        let log = format!("--waldir={}", folder.display());
+        let sizes = "-c min_wal_size=2MB -c max_wal_size=8MB";
+        Self::start_over(&["--wal-segsize=1", &log], |_| Ok(sizes.to_owned()))
+    }
+
     fn start_with(prepare: impl FnOnce(&Self) -> Result<String>) -> Result<Self> {
+        Self::start_over(&[], prepare)
+    }
+
+    fn start_over(initdb: &[&str], prepare: impl FnOnce(&Self) -> Result<String>) -> Result<Self> {
         let bin = installed().context("PostgreSQL is not installed")?;
         let folder = tempfile::Builder::new().prefix("tenken-pg-").tempdir_in("/tmp")?;
         if is_root() {
@@ -66,6 +81,7 @@ impl Postgres {
         run(server
             .command("initdb")
             .args(["--auth=trust", "--username=postgres", "--encoding=UTF8"])
+            .args(initdb)
             .args(["--no-sync", "-D"])
             .arg(server.data()))?;
         let further = prepare(&server)?;
@@ -92,6 +108,13 @@ impl Postgres {
     /// Ends all its processes at once, without a checkpoint: the next start recovers from its log.
     pub fn crash(&self) -> Result<()> {
         run(self.command("pg_ctl").args(["-w", "-s", "-m", "immediate", "-D"]).arg(self.data()).arg("stop"))
+    }
+
+    /// Whether its processes have ended by themselves.
+    pub fn has_ended(&self) -> Result<bool> {
+        let status = self.command("pg_ctl").args(["-s", "-D"]).arg(self.data()).arg("status").output()?;
+        // As `pg_ctl` documents: no server is running.
+        Ok(status.status.code() == Some(3))
     }
 
     /// Makes a database whose tables lie in `folder`; its address.

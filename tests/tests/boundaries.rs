@@ -43,8 +43,10 @@ fn code_lines(folder: &str) -> Vec<(String, usize, String)> {
     for file in
         files().into_iter().filter(|f| f.starts_with(folder) && f.extension().is_some_and(|e| e == "rs"))
     {
-        // Unit tests in files of their own.
-        if file.file_stem().is_some_and(|s| s == "story" || s.to_string_lossy().ends_with("tests")) {
+        // Unit tests in files and folders of their own.
+        let of_story = file.components().any(|part| part.as_os_str() == "story");
+        let named = |name: &str| name == "testing" || name.ends_with("tests");
+        if of_story || file.file_stem().is_some_and(|stem| named(&stem.to_string_lossy())) {
             continue;
         }
         let Ok(text) = std::fs::read_to_string(workspace::root().join(&file)) else { continue };

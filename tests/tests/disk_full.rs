@@ -10,7 +10,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use e2e::driver::{Connection, Fleet, Host};
+use e2e::driver::{Connection, Fleet, Host, Outgoing, Trust};
 use e2e::postgres::{self, Postgres};
 use e2e::process::wait_for;
 use e2e::program::{Agent, Collector, Store};
@@ -21,7 +21,8 @@ use jiff::Timestamp;
 use ring::rand::SecureRandom as _;
 use tenken_shared::collected::Status;
 use tenken_shared::fact::{FactContent, FactRecord};
-use tenken_shared::report::ReplyCode;
+use tenken_shared::ids::Digest;
+use tenken_shared::report::{Reply, ReplyCode};
 
 /// A small file system, or `None` with the reason printed.
 fn small_disk(size_kib: u64) -> Option<Tmpfs> {
@@ -101,7 +102,10 @@ fn what_a_full_spool_drops_is_a_signed_record() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_on_a_full_disk_says_so_and_loses_nothing_it_acknowledged() {
     let Some(disk) = small_disk(16 * 1024) else { return };
-    fill_the_store(&disk, &disk.path().join("collector"), Store::Sqlite).await;
+    let scene = Filled::up(&disk, &disk.path().join("collector"), Store::Sqlite).await;
+    scene.holds_what_it_acknowledged().await;
+    disk.free().unwrap();
+    scene.takes_the_refused().await;
 }
 
 /// The disk of the database's tables; its log lies elsewhere, as PostgreSQL ends itself when that is full.
@@ -117,7 +121,33 @@ async fn a_postgres_on_a_full_disk_is_told_of_and_loses_nothing_that_was_acknowl
     std::fs::create_dir(&tables).unwrap();
     let url = server.database_in(&tables, "tenken_full").await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    fill_the_store(&disk, &folder.path().join("collector"), Store::Postgres(url)).await;
+    let scene = Filled::up(&disk, &folder.path().join("collector"), Store::Postgres(url)).await;
+    scene.holds_what_it_acknowledged().await;
+    disk.free().unwrap();
+    scene.takes_the_refused().await;
+}
+
+/// PostgreSQL ends itself then, and does not come up before there is space.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_whose_log_has_no_space_left_loses_nothing_that_was_acknowledged() {
+    let Some(disk) = small_disk(24 * 1024) else { return };
+    if postgres::installed().is_none() {
+        skip::skip("PostgreSQL is not installed");
+        return;
+    }
+    let server = Postgres::start_log_in(&disk.path().join("log")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::Postgres(server.url());
+    let mut scene = Filled::up(&disk, &folder.path().join("collector"), store).await;
+    wait_for("the server to end", || Ok(server.has_ended()?.then_some(()))).unwrap();
+    let reply = scene.send().await;
+    assert_eq!(reply.code, ReplyCode::Unavailable, "{:?}", reply.message);
+    assert!(reply.retry_after_s.is_some());
+
+    disk.free().unwrap();
+    server.resume().unwrap();
+    scene.holds_what_it_acknowledged().await;
+    scene.takes_the_refused().await;
 }
 
 /// A fact that needs its space: nothing of it can be compressed or was there before.
@@ -135,40 +165,61 @@ fn bulk() -> FactRecord {
     FactRecord::from_content(content, Timestamp::now()).unwrap()
 }
 
-async fn fill_the_store(disk: &Tmpfs, data: &Path, store: Store) {
-    let collector = Collector::start(data, store.clone()).unwrap();
-    let trust = collector.trust(10).unwrap();
-    let mut connection = Connection::open(&trust).await.unwrap();
-    let fleet = Fleet::at(Timestamp::now());
-    let mut host = Host::new("full").unwrap();
-    host.enrol(&trust, &mut connection).await.unwrap();
-    let first = host.report(&fleet.inventory(1).unwrap(), Timestamp::now()).unwrap();
-    assert_eq!(host.send(&trust, &mut connection, &first).await.unwrap().0.code, ReplyCode::Accepted);
-    host.accepted(&first);
-    disk.fill().unwrap();
+/// A host whose last report a collector refused, its disk being full.
+struct Filled {
+    /// Answers as long as it lives.
+    collector: Collector,
+    store: Store,
+    trust: Trust,
+    connection: Connection,
+    host: Host,
+    refused: Outgoing,
+}
 
-    // Until the space that the store already holds is used up; then a signed, coded answer.
-    let mut change = 0;
-    let refused = loop {
-        change += 1;
-        assert!(change < 200, "a full disk took {change} reports");
-        let report = host.report(&[bulk()], Timestamp::now()).unwrap();
-        let reply = host.send(&trust, &mut connection, &report).await.unwrap().0;
-        if reply.code != ReplyCode::Accepted {
-            assert_eq!(reply.code, ReplyCode::Unavailable, "{:?}", reply.message);
-            assert!(reply.retry_after_s.is_some());
-            break report;
-        }
-        host.accepted(&report);
+impl Filled {
+    /// Fills the disk and reports until the store's own space is used up: a signed, coded answer.
+    async fn up(disk: &Tmpfs, data: &Path, store: Store) -> Self {
+        let collector = Collector::start(data, store.clone()).unwrap();
+        let trust = collector.trust(10).unwrap();
+        let mut connection = Connection::open(&trust).await.unwrap();
+        let fleet = Fleet::at(Timestamp::now());
+        let mut host = Host::new("full").unwrap();
+        host.enrol(&trust, &mut connection).await.unwrap();
+        let first = host.report(&fleet.inventory(1).unwrap(), Timestamp::now()).unwrap();
+        assert_eq!(host.send(&trust, &mut connection, &first).await.unwrap().0.code, ReplyCode::Accepted);
+        host.accepted(&first);
         disk.fill().unwrap();
-    };
-    let id = host.id.clone().unwrap();
-    let acknowledged = host.head;
-    let head = async || stored::hosts(&store, collector.data()).await.unwrap()[id.as_str()].head;
-    assert_eq!(head().await, acknowledged, "all that was acknowledged is there, and nothing else");
+        for _ in 0..200 {
+            let report = host.report(&[bulk()], Timestamp::now()).unwrap();
+            let reply = host.send(&trust, &mut connection, &report).await.unwrap().0;
+            if reply.code != ReplyCode::Accepted {
+                assert_eq!(reply.code, ReplyCode::Unavailable, "{:?}", reply.message);
+                assert!(reply.retry_after_s.is_some());
+                return Self { collector, store, trust, connection, host, refused: report };
+            }
+            host.accepted(&report);
+            disk.fill().unwrap();
+        }
+        panic!("a full disk took 200 reports");
+    }
 
-    disk.free().unwrap();
-    let reply = host.send(&trust, &mut connection, &refused).await.unwrap().0;
-    assert_eq!(reply.code, ReplyCode::Accepted, "{:?}", reply.message);
-    assert_eq!(head().await, Some(refused.digest));
+    /// Sends again what was refused.
+    async fn send(&mut self) -> Reply {
+        self.host.send(&self.trust, &mut self.connection, &self.refused).await.unwrap().0
+    }
+
+    async fn head(&self) -> Option<Digest> {
+        let id = self.host.id.clone().unwrap();
+        stored::hosts(&self.store, self.collector.data()).await.unwrap()[id.as_str()].head
+    }
+
+    async fn holds_what_it_acknowledged(&self) {
+        assert_eq!(self.head().await, self.host.head, "all that was acknowledged is there, and nothing else");
+    }
+
+    async fn takes_the_refused(mut self) {
+        let reply = self.send().await;
+        assert_eq!(reply.code, ReplyCode::Accepted, "{:?}", reply.message);
+        assert_eq!(self.head().await, Some(self.refused.digest));
+    }
 }

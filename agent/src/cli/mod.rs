@@ -10,6 +10,7 @@ mod config;
 mod doctor;
 mod enrol;
 mod explain;
+mod help;
 mod host;
 mod inventory;
 mod output;
@@ -96,7 +97,10 @@ pub enum Format {
 /// Parses the command line, runs the command and gives the exit code of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match tenken_service::help::parse::<Cli>(help::JAPANESE) {
+        Ok(cli) => cli,
+        Err(code) => return code,
+    };
     let as_service = matches!(&cli.command, Command::Service(args) if args.is_run());
     if !as_service {
         crate::telemetry::init(default_level(&cli.command));
@@ -155,5 +159,10 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn all_help_is_there_in_japanese() {
+        assert_eq!(tenken_service::help::gaps(&Cli::command(), help::JAPANESE), Vec::<String>::new());
     }
 }

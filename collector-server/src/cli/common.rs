@@ -20,12 +20,7 @@ pub struct LangArgs {
 impl LangArgs {
     /// The language.
     pub fn get(&self) -> Lang {
-        if let Some(tag) = &self.lang {
-            return Lang::from_tag(tag);
-        }
-        let set = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
-        let tag = set("LC_ALL").or_else(|| set("LC_MESSAGES")).or_else(|| set("LANG"));
-        tag.map_or(Lang::En, |tag| Lang::from_tag(&tag))
+        self.lang.as_deref().map_or_else(tenken_service::language::of_environment, Lang::from_tag)
     }
 }
 

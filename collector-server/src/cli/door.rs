@@ -307,7 +307,7 @@ mod tests {
             Config { data: data.clone(), listen: "127.0.0.1:0".parse().unwrap(), ..Config::default() };
         let location = config.location();
         let (stop, asked) = watch::channel(false);
-        let server = tokio::spawn(serve::until(config, asked));
+        let server = tokio::spawn(serve::until(config, asked, Lang::En));
         let store = loop {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
             let Ok(store) = Store::open(&location).await else { continue };

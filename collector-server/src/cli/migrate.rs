@@ -1,8 +1,10 @@
 //! `migrate`: schema only.
 
 use clap::Args;
+use tenken_shared::text::{Lang, Text};
 
-use super::StoreArgs;
+use super::{StoreArgs, output};
+use crate::store::EngineKind;
 
 /// Arguments of `migrate`.
 #[derive(Debug, Args)]
@@ -13,9 +15,12 @@ pub struct Migrate {
 
 impl Migrate {
     /// Opening the store applies what is missing.
-    pub async fn run(self) -> anyhow::Result<()> {
-        let store = self.store.open().await?;
-        tracing::info!(engine = ?store.engine(), "the schema is up to date");
-        Ok(())
+    pub async fn run(self, lang: Lang) -> anyhow::Result<()> {
+        let engine = match self.store.open().await?.engine() {
+            EngineKind::Sqlite => "SQLite",
+            EngineKind::Postgres => "PostgreSQL",
+        };
+        let done = Text::new("データベースの構造は最新です。", "The schema is up to date.");
+        output::text(&format!("{engine}: {}\n", done.get(lang)))
     }
 }

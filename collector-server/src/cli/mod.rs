@@ -6,7 +6,9 @@ mod catalog;
 mod common;
 mod criteria;
 mod door;
+mod error;
 mod exception;
+mod help;
 mod host;
 mod import;
 mod key;
@@ -31,6 +33,8 @@ use tenken_shared::text::{Lang, Text};
 
 use crate::config::Config;
 use crate::store::Store;
+
+pub use error::told;
 
 /// Organisation used where none is named.
 pub const DEFAULT_ORG: &str = "default";
@@ -169,6 +173,11 @@ pub enum Format {
 }
 
 impl Cli {
+    /// Reads the command line; the exit code where it asks for help or does not read.
+    pub fn parse() -> Result<Self, ExitCode> {
+        help::with(tenken_service::help::parse)
+    }
+
     /// The commands that make a runtime and a log of their own.
     #[must_use]
     pub fn service(&self) -> Option<&service::ServiceCommand> {
@@ -178,13 +187,19 @@ impl Cli {
         }
     }
 
+    /// The reader's language.
+    #[must_use]
+    pub fn lang(&self) -> Lang {
+        self.lang.get()
+    }
+
     /// Runs the command.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let lang = self.lang.get();
+        let lang = self.lang();
         match self.command {
-            Command::Serve(command) => command.run().await?,
-            Command::Service(command) => return command.run(),
-            Command::Migrate(command) => command.run().await?,
+            Command::Serve(command) => command.run(lang).await?,
+            Command::Service(command) => return command.run(lang),
+            Command::Migrate(command) => command.run(lang).await?,
             Command::Org(command) => command.run(lang).await?,
             Command::Token(command) => command.run(lang).await?,
             Command::Host(command) => command.run(lang).await?,
@@ -213,5 +228,12 @@ mod tests {
     #[test]
     fn the_command_line_contradicts_itself_nowhere() {
         <super::Cli as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn all_help_is_there_in_japanese() {
+        let command = <super::Cli as clap::CommandFactory>::command();
+        let gaps = super::help::with(|sentences| tenken_service::help::gaps(&command, sentences));
+        assert_eq!(gaps, Vec::<String>::new());
     }
 }

@@ -12,11 +12,11 @@ use crate::store::view;
 
 /// Arguments of `query`.
 #[derive(Debug, Args)]
-#[command(after_help = views())]
+#[command(after_help = views(Lang::En))]
 pub struct Query {
     #[command(flatten)]
     door: DoorArgs,
-    /// One SELECT, for example "select name, os_name from hosts".
+    /// One SELECT, for example 'select name, os_name from hosts'.
     sql: String,
     /// How to print.
     #[arg(long, value_enum, default_value = "table")]
@@ -24,9 +24,10 @@ pub struct Query {
 }
 
 /// The views and what they hold, for the help text.
-fn views() -> String {
-    let lines: Vec<String> = view::ALL.iter().map(|v| format!("  {:<10} {}", v.name, v.title.en)).collect();
-    format!("Published views:\n{}", lines.join("\n"))
+pub(super) fn views(lang: Lang) -> String {
+    let head = Text::new("公開ビュー:", "Published views:");
+    let line = |v: &view::View| format!("\n  {:<10} {}", v.name, v.title.get(lang));
+    head.get(lang).to_owned() + &view::ALL.iter().map(line).collect::<String>()
 }
 
 impl Query {

@@ -3,18 +3,30 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use clap::Args;
 use jiff::Timestamp;
+use tenken_shared::text::{Lang, Text};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
+use super::door::error;
 use super::{DEFAULT_ORG, StoreArgs};
 use crate::app::App;
 use crate::config::{Config, machine_name};
 use crate::store::Store;
 use crate::tls::{self, Source, Tls};
 use crate::{http, jobs, serve};
+
+const FOLDER: Text = Text::new("データフォルダー {} を使えません", "the data folder {} cannot be used");
+const LISTEN: Text = Text::new(
+    "{} で待ち受けできません。別のプログラムが使っていないか確かめてください",
+    "cannot listen on {}; is another program using it?",
+);
+const HALF: Text = Text::new(
+    "設定 tls_certificate と tls_key は両方とも指定してください",
+    "the settings tls_certificate and tls_key belong together",
+);
+const FIRST: Text = Text::new("最初のパスワードの設定", "set the first password");
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
@@ -31,7 +43,7 @@ pub struct Serve {
 
 impl Serve {
     /// Runs until SIGTERM, SIGINT or Ctrl-C.
-    pub async fn run(self) -> anyhow::Result<()> {
+    pub async fn run(self, lang: Lang) -> anyhow::Result<()> {
         let mut config = self.store.config()?;
         if let Some(listen) = self.listen {
             config.listen = listen;
@@ -44,22 +56,27 @@ impl Serve {
             serve::asked_to_end().await;
             ask.send_replace(true);
         });
-        until(config, asked).await
+        until(config, asked, lang).await
     }
 }
 
 /// Serves until `asked` turns true.
-pub(super) async fn until(config: Config, mut asked: watch::Receiver<bool>) -> anyhow::Result<()> {
+pub(super) async fn until(
+    config: Config,
+    mut asked: watch::Receiver<bool>,
+    lang: Lang,
+) -> anyhow::Result<()> {
     if config.database_url.is_none() {
         tenken_service::folder::private(&config.data, Some(crate::service::NAME))
-            .with_context(|| format!("data folder {}", config.data.display()))?;
+            .map_err(|e| anyhow::Error::new(e).context(error(lang, FOLDER, config.data.display())))?;
     }
     let now = Timestamp::now();
     let store = Store::open(&config.location()).await?;
     let org = store.ensure_org(&DEFAULT_ORG.parse()?, "", now).await?;
-    let listener = serve::bind(config.listen).with_context(|| format!("listen on {}", config.listen))?;
+    let listener = serve::bind(config.listen)
+        .map_err(|e| anyhow::Error::new(e).context(error(lang, LISTEN, config.listen)))?;
     let bound = listener.local_addr()?;
-    let (source, own_ca) = certificate(&config, bound)?;
+    let (source, own_ca) = certificate(&config, bound, lang)?;
     let app = Arc::new(App::new(store, own_ca, now).await?);
     let tls = Tls::new(source, &app.keys, now)?;
     let tls = Arc::clone(app.tls.get_or_init(|| Arc::new(tls)));
@@ -70,7 +87,7 @@ pub(super) async fn until(config: Config, mut asked: watch::Receiver<bool>) -> a
     tracing::info!(listen = %bound, url = %url, "serving");
     match http::admin::first_link(&app.store, &org.id).await {
         // To the person at the terminal only, never into the log.
-        Ok(Some(path)) => eprintln!("最初のパスワードの設定 / set the first password: {url}{path}"),
+        Ok(Some(path)) => eprintln!("{}: {url}{path}", FIRST.get(lang)),
         Ok(None) => {}
         Err(error) => tracing::error!(error = ?error, "no link for the first password could be made"),
     }
@@ -88,14 +105,18 @@ pub(super) async fn until(config: Config, mut asked: watch::Receiver<bool>) -> a
 }
 
 /// The configured certificate, or names for a self-made one.
-fn certificate(config: &Config, bound: SocketAddr) -> anyhow::Result<(Source, Option<Vec<String>>)> {
+fn certificate(
+    config: &Config,
+    bound: SocketAddr,
+    lang: Lang,
+) -> anyhow::Result<(Source, Option<Vec<String>>)> {
     match (&config.tls_certificate, &config.tls_key) {
         (Some(chain), Some(key)) => {
             let (source, pem) = tls::from_files(chain, key)?;
             Ok((source, Some(pem)))
         }
         (None, None) => Ok((Source::Own(names(config, bound)), None)),
-        _ => anyhow::bail!("tls_certificate and tls_key belong together"),
+        _ => Err(error(lang, HALF, "")),
     }
 }
 

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use tenken_service::{Place, ServiceError, ServiceState};
+use tenken_service::{Place, ServiceState};
 use tenken_shared::text::{Lang, Text};
 
 use super::{Format, output};
@@ -56,6 +56,7 @@ const NEXT: Text = Text::new(
 );
 const NOT_TAKEN: Text =
     Text::new("サービス管理が受け付けなかった設定", "the service manager does not take this setting");
+const NO_PLACE: Text = Text::new("このプログラムの場所が分かりません", "cannot tell where this program lies");
 const NOT_INSTALLED: Text = Text::new("サービスは登録されていません", "not installed");
 const NO_ANSWER: Text = Text::new("サービス管理が応答しません", "no answer from the service manager");
 
@@ -67,19 +68,14 @@ impl ServiceCommand {
     }
 
     /// Runs the command. Not within a runtime: the service makes its own.
-    pub fn run(&self) -> anyhow::Result<ExitCode> {
-        let lang = tenken_service::language::of_environment();
-        let told = |done: Result<(), ServiceError>| done.map_err(|error| anyhow!("{}", error.text(lang)));
+    pub fn run(&self, lang: Lang) -> anyhow::Result<ExitCode> {
         match self {
             Self::Install(place) => install(place, lang)?,
-            Self::Uninstall => told(SERVICE.uninstall())?,
-            Self::Start => told(SERVICE.start())?,
-            Self::Stop => told(SERVICE.stop())?,
+            Self::Uninstall => SERVICE.uninstall()?,
+            Self::Start => SERVICE.start()?,
+            Self::Stop => SERVICE.stop()?,
             Self::Run(place) => return live(place, lang),
-            Self::Status(how) => {
-                let state = SERVICE.state().map_err(|error| anyhow!("{}", error.text(lang)))?;
-                return show(&state, how.format, lang);
-            }
+            Self::Status(how) => return show(&SERVICE.state()?, how.format, lang),
         }
         eprintln!("{}", DONE.get(lang));
         Ok(ExitCode::SUCCESS)
@@ -100,11 +96,11 @@ impl Where {
 }
 
 fn install(place: &Where, lang: Lang) -> anyhow::Result<()> {
-    let program = std::env::current_exe().context("cannot tell where this program lies")?;
+    let program = std::env::current_exe().context(NO_PLACE.get(lang))?;
     let data = std::path::absolute(place.config()?.data)?;
     let config = place.config.as_ref().map(std::path::absolute).transpose()?;
     let at = Place { program: &program, data: &data, config: config.as_deref() };
-    let not_taken = SERVICE.install(at).map_err(|error| anyhow!("{}", error.text(lang)))?;
+    let not_taken = SERVICE.install(at)?;
     for what in not_taken {
         eprintln!("{}: {what}", NOT_TAKEN.get(lang));
     }
@@ -121,7 +117,8 @@ fn show(state: &ServiceState, format: Format, lang: Lang) -> anyhow::Result<Exit
             (true, None) => NO_ANSWER.get(lang).to_owned(),
             (true, Some(active)) => format!("{active} {}", state.enabled.as_deref().unwrap_or_default()),
         };
-        output::table(&["service", "state"], vec![vec![NAME.to_owned(), words]])?;
+        let head = [Text::new("サービス", "service"), Text::new("状態", "state")];
+        output::titled(lang, &head, vec![vec![NAME.to_owned(), words]])?;
     }
     Ok(ExitCode::from(if state.active.as_deref() == Some("active") { 0 } else { 3 }))
 }
@@ -141,17 +138,17 @@ fn live(place: &Where, lang: Lang) -> anyhow::Result<ExitCode> {
             .enable_all()
             .build()
             .map_err(anyhow::Error::from)
-            .and_then(|runtime| runtime.block_on(super::serve::until(config, stop)));
+            .and_then(|runtime| runtime.block_on(super::serve::until(config, stop, lang)));
         if let Err(error) = &ended {
-            tracing::error!("{error:#}");
+            tracing::error!("{}", super::told(error, lang));
         }
         ended.is_ok()
     });
-    tenken_service::dispatch(NAME, work).map_err(|error| anyhow!("{}", error.text(lang)))?;
+    tenken_service::dispatch(NAME, work)?;
     Ok(ExitCode::SUCCESS)
 }
 
 #[cfg(not(windows))]
-fn live(_: &Where, lang: Lang) -> anyhow::Result<ExitCode> {
-    Err(anyhow!("{}", ServiceError::Unsupported.text(lang)))
+fn live(_: &Where, _: Lang) -> anyhow::Result<ExitCode> {
+    Err(tenken_service::ServiceError::Unsupported.into())
 }

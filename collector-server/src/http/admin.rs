@@ -3,17 +3,19 @@
 //! [`router`] is stateless for whoever merges it. Everything a person or program may change goes through
 //! functions here, so that console, API and command line obey the same rules and leave the same trace.
 
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn};
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use jiff::{SignedDuration, Timestamp};
+use tenken_shared::api::ErrorBody;
 use tenken_shared::catalog::MAX_CATALOG_BYTES;
 use tenken_shared::ids::OrgId;
 use tenken_shared::redact::Secret;
-use utoipa::OpenApi;
+use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
+use utoipa::{OpenApi, ToSchema as _};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
@@ -41,15 +43,22 @@ pub const FIRST_USER: &str = "admin";
 /// Console and JSON API.
 pub fn router(state: AdminState) -> Router {
     let (api, document) = api_routes().split_for_parts();
-    let document = Json(document);
+    let document = Json(with_errors(document));
     crate::ui::routes()
-        .merge(api.method_not_allowed_fallback(|| async { ApiError::new(Code::MethodNotAllowed) }))
+        .merge(api.method_not_allowed_fallback(super::wrong_method))
         .route(&format!("{API}/openapi.json"), get(|| async { document }))
-        .nest(API, Router::new().fallback(|| async { ApiError::new(Code::NotFound) }))
-        .fallback(crate::ui::not_found)
+        .fallback(nowhere)
         .layer(from_fn(secure))
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .with_state(state)
+}
+
+/// An address that is not there: the code for programs, a page for people.
+async fn nowhere(state: State<AdminState>, request: Request) -> Response {
+    match request.uri().path().split('/').nth(1) {
+        Some("api" | "v1") => ApiError::new(Code::NotFound).into_response(),
+        _ => crate::ui::not_found(state, request).await,
+    }
 }
 
 /// The one list of what the JSON API answers: its router and its document come from the same lines.
@@ -113,7 +122,24 @@ struct Api;
 /// The OpenAPI document.
 #[must_use]
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    api_routes().into_openapi()
+    with_errors(api_routes().into_openapi())
+}
+
+/// Every address answers what it did not do as an [`ErrorBody`], whatever the status.
+fn with_errors(mut document: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
+    let body = ContentBuilder::new().schema(Some(Ref::from_schema_name(ErrorBody::name()))).build();
+    let error = ResponseBuilder::new()
+        .description("What was not done, and why.")
+        .content("application/json", body)
+        .build();
+    for item in document.paths.paths.values_mut() {
+        for operation in
+            [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().flatten()
+        {
+            operation.responses.responses.insert("default".into(), error.clone().into());
+        }
+    }
+    document
 }
 
 /// Puts the security headers on every answer.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{ConnectInfo, Query, State};
+use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
@@ -18,6 +18,7 @@ use tenken_shared::report::{
     CLOCK_HEADER, MAX_WIRE_BYTES, MEDIA_TYPE, MEDIA_TYPE_ZSTD, POLICY_HEADER, ReplyCode, TRUST_HEADER,
 };
 
+use super::extract::Query;
 use crate::app::App;
 use crate::ingest::{Answer, Envelope};
 

@@ -6,12 +6,16 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use tenken_shared::collected::Collected;
+use tenken_shared::fact::FactRecord;
 
 use super::admin;
 use super::auth::CommandLine;
-use super::tests::Site;
+use super::testing::Site;
 use crate::store::db::params;
 use crate::store::fact::software::BLOCK;
+use crate::store::host::HostRef;
+use crate::store::project::project;
 use crate::user::Role;
 
 /// Paths of the document with their methods, sorted.
@@ -180,6 +184,34 @@ async fn every_list_comes_in_pages_that_together_are_the_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_meets_the_limit_of_bytes_says_where_the_next_one_begins() {
+    for site in Site::all().await {
+        let long = "x".repeat(99_000);
+        site.fixture
+            .store
+            .write(move |tx| {
+                for n in 0..400_i64 {
+                    tx.execute(
+                        "insert into host_update (org_id, host_id, position, update_id, title, held)
+                         values (1, 1, ?1, ?2, ?3, 0)",
+                        params![n, &format!("u{n:03}"), &long],
+                    )?;
+                }
+                Ok(())
+            })
+            .await
+            .unwrap();
+        let token = site.token(0, Role::Auditor).await;
+        let first = site.api("GET", "/api/v1/views/updates?limit=500", &token, None).await.json();
+        let count = first["rows"].as_array().map(Vec::len);
+        assert!(count.is_some_and(|n| n < 400) && first["next"].is_string(), "{count:?}");
+        let all = pages(&site, &token, "/api/v1/views/updates", "rows", 500).await;
+        let ids: BTreeSet<&str> = all.iter().map(|row| row[2].as_str().unwrap()).collect();
+        assert_eq!((all.len(), ids.len()), (400, 400));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_view_says_how_many_columns_it_has() {
     for site in Site::all().await {
         let token = site.token(0, Role::Auditor).await;
@@ -187,6 +219,46 @@ async fn every_view_says_how_many_columns_it_has() {
             let page = site.api("GET", &format!("/api/v1/views/{}", view.name), &token, None).await.json();
             assert_eq!(page["columns"].as_array().unwrap().len(), view.columns(), "{}", view.name);
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_medium_of_which_nobody_knows_is_neither_there_nor_gone() {
+    use tenken_shared::fact::removable::{RemovableDevice, RemovableDevices};
+    for site in Site::all().await {
+        let medium = |serial: &str, present| RemovableDevice {
+            class: "usb_storage".into(),
+            serial: Some(serial.into()),
+            present,
+            ..RemovableDevice::default()
+        };
+        let items = vec![medium("A", None), medium("B", Some(false)), medium("C", Some(true))];
+        let body = RemovableDevices { items, ..RemovableDevices::default() };
+        let record = FactRecord::new(Collected::Known(body), "test", Timestamp::now()).unwrap();
+        let at = HostRef { org: 1, host: 1 };
+        site.fixture.store.write(move |tx| project(tx, at, &record)).await.unwrap();
+        let token = site.token(0, Role::Auditor).await;
+        let page = site.api("GET", "/api/v1/views/media", &token, None).await.json();
+        let column = |name: &str| page["columns"].as_array().unwrap().iter().position(|c| c == name).unwrap();
+        let (serial, present) = (column("serial"), column("present"));
+        let seen: BTreeMap<String, Value> = page["rows"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| (row[serial].as_str().unwrap().to_owned(), row[present].clone()))
+            .collect();
+        assert_eq!(json!(seen), json!({"A": null, "B": 0, "C": 1}));
+        let csv = site.api("GET", "/api/v1/views/media?format=csv", &token, None).await.body;
+        let cell = |serial: &str| {
+            csv.lines()
+                .find(|l| l.split(',').any(|c| c == serial))
+                .unwrap()
+                .split(',')
+                .nth(present)
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(["A", "B", "C"].map(cell), ["", "0", "1"]);
     }
 }
 

@@ -6,7 +6,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, header};
@@ -18,9 +17,11 @@ use tenken_shared::redact::Secret;
 use tokio::sync::Semaphore;
 
 use super::error::{ApiError, Code};
+use super::extract::Fields;
 use crate::keys::Keys;
 use crate::rate::RateLimit;
 use crate::standing::Standings;
+use crate::store::error::named;
 use crate::store::user::Held;
 use crate::store::{Store, StoreError};
 use crate::user::{self, API_TOKEN_PREFIX, Actor, Role};
@@ -160,9 +161,10 @@ pub fn ended_cookie() -> HeaderValue {
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match &error {
-            StoreError::NotFound(what) => Self::with(Code::NotFound, what),
+            StoreError::NotFound(what) => Self::told(Code::NotFound, |lang| named(what, lang)),
             StoreError::Conflict(_) => Self::new(Code::Conflict),
             StoreError::Refused(what) => Self::with(Code::Refused, what),
+            StoreError::Rule(rule) => Self::told(Code::Refused, |lang| rule.sentence(lang)),
             StoreError::Unavailable(_) => Self::logged(Code::Unavailable, &error),
             StoreError::Damaged(_) | StoreError::Statement(_) => Self::internal(&error),
         }
@@ -286,9 +288,7 @@ impl<T: DeserializeOwned + Send> FromRequest<AdminState> for Posted<T> {
         same_origin(&parts.headers)?;
         let caller = Caller::of(&parts, state).await?;
         let request = Request::from_parts(parts, body);
-        let Form(guarded) = Form::<Guarded<T>>::from_request(request, state)
-            .await
-            .map_err(|error| ApiError::with(Code::BadRequest, error.body_text()))?;
+        let Fields(guarded) = Fields::<Guarded<T>>::from_request(request, state).await?;
         caller.check_csrf(Some(&guarded.csrf))?;
         Ok(Self { caller, form: guarded.form })
     }

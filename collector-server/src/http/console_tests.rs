@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use jiff::Timestamp;
 
-use super::tests::{Answer, Site};
+use super::testing::{Answer, Site};
 use crate::user::{Role, csrf_proof};
 
 async fn send(site: &Site, session: &str, path: &str, fields: &[(&str, &str)]) -> Answer {

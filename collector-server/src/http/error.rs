@@ -91,6 +91,10 @@ codes! {
     MethodNotAllowed, "method_not_allowed", METHOD_NOT_ALLOWED,
         "このURLではその操作を行えません。",
         "This address does not take that method.";
+    /// A body that says to be something else than the address takes.
+    UnsupportedMediaType, "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE,
+        "本文の種類が違います。APIへはContent-Type: application/jsonで送ってください。",
+        "The body is of another kind than this address takes. Send JSON to the API, with content-type application/json.";
     /// SQL that cannot be read or uses unknown names.
     SqlInvalid, "sql_invalid", BAD_REQUEST,
         "SQLを実行できません。構文と、公開ビューの名前・列を確かめてください。",

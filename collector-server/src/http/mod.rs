@@ -1,19 +1,28 @@
 //! HTTP: the agents' routes on one screen, the admin side merged in. Handlers are thin; no SQL, no rules.
 
+#[cfg(test)]
+mod access_tests;
 pub mod admin;
 pub mod agent_api;
+#[cfg(test)]
+mod answer_tests;
 #[cfg(test)]
 mod api_tests;
 pub mod auth;
 #[cfg(test)]
 mod console_tests;
 pub mod error;
+#[cfg(test)]
+mod error_tests;
+pub mod extract;
 pub mod health;
 pub mod metrics;
 pub mod people_api;
 pub mod policy_api;
 pub mod query_api;
 pub mod snapshot_api;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +33,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use tenken_shared::api::route;
 
+use self::error::{ApiError, Code};
 use crate::app::App;
 
 /// Every route: agents and health here, console and JSON API in [`admin::router`].
@@ -39,7 +49,12 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .method_not_allowed_fallback(wrong_method)
         .with_state(app)
         .merge(admin)
         .layer(measure)
+}
+/// The answer of an address that is there for another method.
+async fn wrong_method() -> ApiError {
+    ApiError::new(Code::MethodNotAllowed)
 }

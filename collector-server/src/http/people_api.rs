@@ -1,7 +1,7 @@
 //! The JSON API about people and programs: users, API tokens, organisations.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use tenken_shared::redact::Secret;
 use super::admin;
 use super::auth::{AdminState, Caller};
 use super::error::ApiError;
+use super::extract::{Content, Path};
 use crate::user::{ApiTokenRow, Role, UserRow};
 
 /// Users of the organisation. Needs the role admin.
@@ -66,7 +67,7 @@ pub struct MadeApiToken {
 pub(super) async fn create_api_token(
     State(state): State<AdminState>,
     caller: Caller,
-    Json(new): Json<NewApiToken>,
+    Content(new): Content<NewApiToken>,
 ) -> Result<(StatusCode, Json<MadeApiToken>), ApiError> {
     caller.need(Role::Admin)?;
     let expires_at = new.days.map(|days| Timestamp::now() + SignedDuration::from_hours(24 * i64::from(days)));
@@ -112,7 +113,7 @@ pub struct Link {
 pub(super) async fn add_user(
     State(state): State<AdminState>,
     caller: Caller,
-    Json(new): Json<NewUser>,
+    Content(new): Content<NewUser>,
 ) -> Result<StatusCode, ApiError> {
     admin::add_user(&state, &caller, &new.name, new.role).await?;
     Ok(StatusCode::CREATED)
@@ -144,7 +145,7 @@ pub(super) async fn set_role(
     State(state): State<AdminState>,
     caller: Caller,
     Path(name): Path<String>,
-    Json(new): Json<NewRole>,
+    Content(new): Content<NewRole>,
 ) -> Result<StatusCode, ApiError> {
     admin::set_role(&state, &caller, &name, new.role).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -164,7 +165,7 @@ pub(super) async fn set_log_in(
     State(state): State<AdminState>,
     caller: Caller,
     Path(name): Path<String>,
-    Json(new): Json<LogIn>,
+    Content(new): Content<LogIn>,
 ) -> Result<StatusCode, ApiError> {
     admin::disable_user(&state, &caller, &name, new.disabled).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -197,7 +198,7 @@ pub(super) async fn set_password(
     State(state): State<AdminState>,
     caller: Caller,
     Path(name): Path<String>,
-    Json(new): Json<NewPassword>,
+    Content(new): Content<NewPassword>,
 ) -> Result<StatusCode, ApiError> {
     caller.need(Role::Admin)?;
     admin::set_password(&state.store, &caller.actor, &name, new.password).await?;
@@ -232,7 +233,7 @@ pub(super) async fn organisations(
 pub(super) async fn add_organisation(
     State(state): State<AdminState>,
     caller: Caller,
-    Json(new): Json<OrgRow>,
+    Content(new): Content<OrgRow>,
 ) -> Result<StatusCode, ApiError> {
     caller.need_everywhere()?;
     let actor = crate::user::Actor { org: new.id, ..caller.actor };

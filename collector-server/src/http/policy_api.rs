@@ -1,8 +1,7 @@
 //! The JSON API about what is judged by: policy, catalogues, ledger.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,6 +10,7 @@ use tenken_shared::policy::PolicyEnvelope;
 
 use super::auth::{AdminState, Caller};
 use super::error::{ApiError, Code};
+use super::extract::{Path, Query, Raw};
 use crate::catalog::{self, CatalogRow, ImportError, Imported, Name};
 use crate::ledger::{self, LedgerError};
 use crate::policy::{self, PolicySlip};
@@ -73,7 +73,7 @@ pub(super) async fn policy_history(
 pub(super) async fn set_policy(
     State(state): State<AdminState>,
     caller: Caller,
-    body: Bytes,
+    Raw(body): Raw,
 ) -> Result<Json<PolicyEnvelope>, ApiError> {
     caller.need(Role::Admin)?;
     let policy = policy::parse(&body)?;
@@ -111,7 +111,7 @@ pub(super) async fn catalog(
 pub(super) async fn import_catalog(
     State(state): State<AdminState>,
     caller: Caller,
-    body: Bytes,
+    Raw(body): Raw,
 ) -> Result<(StatusCode, Json<Imported>), ApiError> {
     caller.need_everywhere()?;
     let done = catalog::import(&state.store, &caller.actor, body.to_vec(), Timestamp::now()).await?;
@@ -133,7 +133,7 @@ pub struct LedgerImport {
 pub(super) async fn import_ledger(
     State(state): State<AdminState>,
     caller: Caller,
-    body: Bytes,
+    Raw(body): Raw,
 ) -> Result<Json<LedgerImport>, ApiError> {
     caller.need(Role::Operator)?;
     let machines = ledger::parse(&body)?;

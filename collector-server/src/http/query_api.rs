@@ -1,7 +1,7 @@
 //! The JSON API: thin handlers over the query layer. Lists also come as CSV (`format=csv`).
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
@@ -13,6 +13,7 @@ use tenken_shared::ids::HostId;
 use super::admin;
 use super::auth::{AdminState, Caller};
 use super::error::{ApiError, Code};
+use super::extract::{Content, Path, Query};
 use crate::answer::{self, AnswerError, NewAttestation, NewException};
 use crate::export::{Format, Table};
 use crate::query::{
@@ -436,7 +437,7 @@ pub struct SqlRequest {
 pub(super) async fn sql(
     State(state): State<AdminState>,
     caller: Caller,
-    Json(request): Json<SqlRequest>,
+    Content(request): Content<SqlRequest>,
 ) -> Result<Response, ApiError> {
     let table = state.store.run_sql(&caller.actor.org, &request.sql, Limits::default()).await?;
     Ok(answer(&table, request.format.unwrap_or(Format::Json)))
@@ -457,7 +458,7 @@ pub(super) async fn tokens(
 pub(super) async fn create_token(
     State(state): State<AdminState>,
     caller: Caller,
-    Json(new): Json<admin::NewEnrolToken>,
+    Content(new): Content<admin::NewEnrolToken>,
 ) -> Result<(StatusCode, Json<admin::MadeEnrolToken>), ApiError> {
     Ok((StatusCode::CREATED, Json(admin::make_enrol_token(&state, &caller, new).await?)))
 }
@@ -489,7 +490,7 @@ pub(super) async fn exceptions(
 pub(super) async fn add_exception(
     State(state): State<AdminState>,
     caller: Caller,
-    Json(new): Json<NewException>,
+    Content(new): Content<NewException>,
 ) -> Result<(StatusCode, Json<Exception>), ApiError> {
     caller.need(Role::Operator)?;
     let made = answer::add_exception(&state.store, &caller.actor, new, Timestamp::now()).await?;
@@ -535,7 +536,7 @@ pub(super) async fn attestations(
 pub(super) async fn add_attestation(
     State(state): State<AdminState>,
     caller: Caller,
-    Json(new): Json<NewAttestation>,
+    Content(new): Content<NewAttestation>,
 ) -> Result<(StatusCode, Json<Attestation>), ApiError> {
     caller.need(Role::Operator)?;
     let made = answer::add_attestation(&state.store, &caller.actor, new, Timestamp::now()).await?;

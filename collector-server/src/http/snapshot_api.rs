@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
@@ -14,6 +14,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::auth::{AdminState, Caller};
 use super::error::{ApiError, Code};
+use super::extract::{Content, Path, Query};
 use crate::snapshot::{self, SnapshotError};
 use crate::store::snapshot::{ExportOptions, Schedule, SnapshotDiff, SnapshotSummary};
 use crate::user::Role;
@@ -164,7 +165,7 @@ pub struct NewSchedule {
 pub(super) async fn set_schedule(
     State(state): State<AdminState>,
     caller: Caller,
-    Json(new): Json<NewSchedule>,
+    Content(new): Content<NewSchedule>,
 ) -> Result<Json<Option<ScheduleRow>>, ApiError> {
     set(&state, &caller, Some(new)).await.map(Json)
 }

@@ -15,6 +15,7 @@ use tenken_shared::report::{
 use super::*;
 use crate::app::App;
 use crate::enrol::{TokenSpec, create_token};
+use crate::store::Rule;
 use crate::store::fact::Moment;
 use crate::store::host::{HostState, Org};
 use crate::store::testing;
@@ -480,7 +481,7 @@ async fn revoked_hosts_are_refused_and_ones_own_harm_stays_ones_own() {
         assert_eq!(site.deliver(&mut pc).await.code, ReplyCode::Revoked);
         assert_eq!(site.deliver(&mut other).await.code, ReplyCode::Accepted);
         let back = site.app.store.set_host_state(&actor, &id, HostState::Confirmed, at(0)).await;
-        assert!(matches!(back, Err(StoreError::Refused(_))));
+        assert!(matches!(back, Err(StoreError::Rule(Rule::Revoked))));
         let due = site.app.store.due_hosts(at(1), 10).await.unwrap();
         assert_eq!(due.len(), 2);
     }

@@ -6,7 +6,7 @@ use tenken_shared::criterion::{self, Attestation, Exception};
 
 use super::audit::Entry;
 use super::db::params;
-use super::{Result, Row, Store, StoreError, Tx};
+use super::{Result, Row, Rule, Store, StoreError, Tx};
 use crate::audit::Action;
 use crate::user::Actor;
 
@@ -89,14 +89,14 @@ fn read_ended<T>(row: &Row, column: usize, what: T) -> Result<Ended<T>> {
 
 fn check_texts(texts: &[&str]) -> Result<()> {
     if texts.iter().any(|t| t.trim().is_empty()) {
-        return Err(StoreError::Refused("an empty text is no answer".into()));
+        return Err(StoreError::Rule(Rule::EmptyText));
     }
     check_lengths(texts)
 }
 
 fn check_lengths(texts: &[&str]) -> Result<()> {
     if texts.iter().any(|t| t.chars().count() > MAX_CHARS) {
-        return Err(StoreError::Refused(format!("a text has more than {MAX_CHARS} characters")));
+        return Err(StoreError::Rule(Rule::LongText(MAX_CHARS)));
     }
     Ok(())
 }
@@ -104,7 +104,7 @@ fn check_lengths(texts: &[&str]) -> Result<()> {
 fn check_room(tx: &mut (dyn Tx + '_), sql: &str, org: i64) -> Result<()> {
     let count = tx.one(sql, params![org], |row| row.int(0))?.unwrap_or_default();
     if count >= MAX_ANSWERS {
-        return Err(StoreError::Refused(format!("more than {MAX_ANSWERS} entries")));
+        return Err(StoreError::Rule(Rule::Entries(MAX_ANSWERS)));
     }
     Ok(())
 }
@@ -136,7 +136,7 @@ impl Store {
             return Err(StoreError::NotFound(format!("control {}", exception.control)));
         }
         if exception.deadline <= exception.created_at {
-            return Err(StoreError::Refused("the deadline is past".into()));
+            return Err(StoreError::Rule(Rule::DeadlinePast));
         }
         let exception = Exception { created_by: actor.name.clone(), ..exception };
         self.change(actor, move |tx, org| {
@@ -215,7 +215,7 @@ impl Store {
             return Err(StoreError::NotFound(format!("criterion {}", attestation.criterion)));
         }
         if attestation.next_review <= attestation.at {
-            return Err(StoreError::Refused("the next review is not after the statement".into()));
+            return Err(StoreError::Rule(Rule::ReviewPast));
         }
         let attestation = Attestation { recorded_by: actor.name.clone(), ..attestation };
         self.change(actor, move |tx, org| {

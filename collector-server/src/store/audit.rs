@@ -7,7 +7,7 @@ use tenken_shared::ids::OrgId;
 use tenken_shared::text::printable;
 
 use super::db::params;
-use super::{Result, Store, StoreError, Tx};
+use super::{Result, Rule, Store, StoreError, Tx};
 use crate::audit::Action;
 use crate::user::{Actor, AuditRow};
 
@@ -77,7 +77,7 @@ impl Store {
         mut work: impl FnMut(&mut (dyn Tx + '_)) -> Result<(T, Entry)> + Send + 'static,
     ) -> Result<T> {
         if !actor.everywhere {
-            return Err(StoreError::Refused("this concerns every organisation".into()));
+            return Err(StoreError::Rule(Rule::EveryOrganisation));
         }
         let name = actor.name.clone();
         self.write(move |tx| {

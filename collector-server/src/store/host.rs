@@ -11,7 +11,7 @@ use tenken_shared::jws::PublicKey;
 
 use super::audit::{self, Entry};
 use super::db::params;
-use super::{EngineKind, FILE_NAME, Location, Result, Row, Store, StoreError, Tx};
+use super::{EngineKind, FILE_NAME, Location, Result, Row, Rule, Store, StoreError, Tx};
 use crate::audit::Action;
 use crate::user::{Actor, SYSTEM};
 
@@ -293,7 +293,7 @@ impl Store {
     /// Makes the actor's organisation, which must not be there yet.
     pub async fn create_org(&self, actor: &Actor, name: &str, now: Timestamp) -> Result<Org> {
         if !actor.everywhere {
-            return Err(StoreError::Refused("this concerns every organisation".into()));
+            return Err(StoreError::Rule(Rule::EveryOrganisation));
         }
         let (actor, name) = (actor.clone(), name.to_owned());
         self.write(move |tx| {
@@ -359,7 +359,7 @@ impl Store {
             let missing = || StoreError::NotFound(format!("host {id}"));
             let host = find(tx, org, &id)?.ok_or_else(missing)?;
             if host.state == HostState::Revoked && state != HostState::Revoked {
-                return Err(StoreError::Refused("a revoked host must be enrolled anew".into()));
+                return Err(StoreError::Rule(Rule::Revoked));
             }
             tx.execute(
                 "update host set state = ?3, state_at = ?4, state_by = ?5 where org_id = ?1 and host_id = ?2",

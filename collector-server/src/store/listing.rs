@@ -4,13 +4,14 @@
 use jiff::Timestamp;
 use tenken_shared::finding::Outcome;
 
+use super::along::Along;
 use super::db::params;
 use super::fact::software::BLOCK;
 use super::lapse::{self, Lapsed};
 use super::query::contains;
 use super::{Result, Row, Store, Tx};
 use crate::query::{
-    Cursor, FindingFilter, FindingSort, HostFinding, List, TitleFilter, TitleHost, TitleHostFilter,
+    Cursor, FindingFilter, FindingSort, HostFinding, List, Part, TitleFilter, TitleHost, TitleHostFilter,
     TitleHostSort, TitleRow, members, order,
 };
 
@@ -34,25 +35,11 @@ const WORST_FIRST: [(Outcome, Shown); 5] = [
 
 const FINDING_COLUMNS: &str = "h.uid, h.hostname, f.message, f.first_seen, coalesce(j.judged_at, f.last_seen), f.valid_until, h.host_id";
 
-/// How rows beyond a place compare with it, and in which order they come.
-fn direction(desc: bool) -> (&'static str, &'static str) {
-    if desc { ("<", "desc") } else { (">", "asc") }
-}
-
-/// The number before all others in an order.
-fn start(desc: bool) -> i64 {
-    if desc { i64::MAX } else { i64::MIN }
-}
-
-fn sql_limit(limit: usize) -> i64 {
-    i64::try_from(limit).unwrap_or(i64::MAX)
-}
-
-/// Findings of one control of one outcome, over confirmed hosts beyond number `after`.
+/// Findings of one control of one outcome, over confirmed hosts beyond a number.
 struct Step<'a> {
     org: i64,
     control: &'a str,
-    after: i64,
+    after: Option<i64>,
     desc: bool,
     limit: usize,
     now: Timestamp,
@@ -60,23 +47,25 @@ struct Step<'a> {
 
 impl Step<'_> {
     fn stored(&self, tx: &mut (dyn Tx + '_), outcome: Outcome) -> Result<Vec<(i64, HostFinding)>> {
-        let (sign, order) = direction(self.desc);
-        let sql = format!(
+        let select = format!(
             "select {FINDING_COLUMNS} from finding f
              join host h on h.org_id = f.org_id and h.host_id = f.host_id
              left join judgement j on j.org_id = f.org_id and j.host_id = f.host_id
              left join due d on d.org_id = f.org_id and d.host_id = f.host_id
-             where f.org_id = ?1 and f.control = ?2 and f.outcome = ?3 and h.state = 'confirmed'
-             and not {} and f.host_id {sign} ?5 order by f.host_id {order} limit ?6",
+             where f.org_id = ?1 and f.control = ?2 and f.outcome = ?3 and h.state = 'confirmed' and not {}",
             lapse::condition("?4")
         );
-        let values =
-            params![self.org, self.control, outcome.as_str(), self.now, self.after, sql_limit(self.limit)];
-        tx.rows(&sql, values, |row| Ok((row.int(6)?, host_finding(row, self.control, outcome)?)))
+        let from: Vec<Part> = self.after.into_iter().map(Part::Int).collect();
+        let along = Along { columns: &["f.host_id"], from: &from, desc: self.desc };
+        let own = params![self.org, self.control, outcome.as_str(), self.now];
+        along.rows(tx, &select, own, self.limit, |row| {
+            Ok((row.int(6)?, host_finding(row, self.control, outcome)?))
+        })
     }
 
     fn lapsed(&self, tx: &mut (dyn Tx + '_), all: &[Lapsed]) -> Result<Vec<(i64, HostFinding)>> {
-        let beyond = |host: i64| if self.desc { host < self.after } else { host > self.after };
+        let beyond =
+            |host: i64| self.after.is_none_or(|after| if self.desc { host < after } else { host > after });
         let own = all.iter().filter(|l| l.control == self.control && beyond(l.host)).map(|l| l.host);
         let hosts: Vec<String> = match self.desc {
             true => own.rev().take(self.limit).map(|host| host.to_string()).collect(),
@@ -85,7 +74,7 @@ impl Step<'_> {
         if hosts.is_empty() {
             return Ok(Vec::new());
         }
-        let (_, order) = direction(self.desc);
+        let order = if self.desc { "desc" } else { "asc" };
         let sql = format!(
             "select {FINDING_COLUMNS} from finding f
              join host h on h.org_id = f.org_id and h.host_id = f.host_id
@@ -152,12 +141,12 @@ fn by_outcome(
     let fetch = limit as usize + 1;
     let (mut rows, mut lapsed) = (Vec::new(), None);
     for (phase, control) in steps {
-        let mut after = start(filter.desc);
+        let mut after = None;
         if let Some(from) = &from {
             let place = (phase, control).cmp(&(from.int(0), from.text(1)));
             match if filter.desc { place.reverse() } else { place } {
                 std::cmp::Ordering::Less => continue,
-                std::cmp::Ordering::Equal => after = from.int(2),
+                std::cmp::Ordering::Equal => after = Some(from.int(2)),
                 std::cmp::Ordering::Greater => {}
             }
         }
@@ -196,7 +185,6 @@ fn by_host(
     now: Timestamp,
 ) -> Result<List<HostFinding>> {
     let from = filter.cursor().unwrap_or_default();
-    let (sign, falling) = direction(filter.desc);
     let lapsed = lapse::condition("?2");
     // Ids of controls hold no quote.
     let known = tenken_shared::control::ALL.iter().map(|c| c.id);
@@ -218,53 +206,36 @@ fn by_host(
         let words = if words.is_empty() { "''".to_owned() } else { words.join(", ") };
         conditions.push_str(&format!(" and {} in ({words})", lapse::outcome("?2")));
     }
-    if from.is_some() {
-        // The first comparison is the one an index serves.
-        conditions.push_str(&format!(
-            " and (h.hostname, h.host_id) {sign}= (?3, ?4) and (h.hostname, h.host_id, f.control) {sign} (?3, ?4, ?5)"
-        ));
-    } else {
-        // Binds the same values, so that the statement has one form of parameters.
-        conditions.push_str(" and (?3 = ?3 and ?4 = ?4 and ?5 = ?5)");
-    }
-    let sql = format!(
+    let select = format!(
         "select {FINDING_COLUMNS}, f.control, f.outcome, case when {lapsed} then 1 else 0 end from host h cross join finding f
          left join judgement j on j.org_id = f.org_id and j.host_id = f.host_id
          left join due d on d.org_id = f.org_id and d.host_id = f.host_id
-         where f.org_id = h.org_id and f.host_id = h.host_id and h.org_id = ?1 and h.state = 'confirmed'{conditions}
-         order by h.hostname {falling}, h.host_id {falling}, f.control {falling} limit ?6"
+         where f.org_id = h.org_id and f.host_id = h.host_id and h.org_id = ?1 and h.state = 'confirmed'{conditions}"
     );
-    let from = from.unwrap_or_else(|| Cursor::new(String::new(), vec![]));
-    let values = params![org, now, from.text(0), from.int(1), from.text(2), i64::from(limit) + 1];
-    let rows = tx.rows(&sql, values, |row| {
+    let columns = &["h.hostname", "h.host_id", "f.control"];
+    let along = Along { columns, from: Cursor::values(from.as_ref()), desc: filter.desc };
+    along.page(tx, &select, params![org, now], (&order("host", filter.desc), limit), |row| {
         let control = row.text(7)?;
         let finding = if row.flag(9)? {
             lapsed_finding(row, control, now)?
         } else {
             host_finding(row, control, row.parse(8)?)?
         };
-        let place = vec![row.text(1)?.into(), row.int(6)?.into(), control.into()];
-        Ok((Cursor::new(order("host", filter.desc), place), finding))
-    })?;
-    Ok(List::cut(rows, limit))
+        Ok((vec![row.text(1)?.into(), row.int(6)?.into(), control.into()], finding))
+    })
 }
 
 fn titles(tx: &mut (dyn Tx + '_), org: i64, filter: &TitleFilter, limit: u32) -> Result<List<TitleRow>> {
     let (like, from) = (contains(filter.text.trim()), filter.cursor().unwrap_or_default());
-    let (sign, falling) = direction(filter.desc);
-    let beyond = match &from {
-        Some(_) => format!("(t.name, t.title_id) {sign} (?2, ?3)"),
-        None => "(?2 = ?2 and ?3 = ?3)".to_owned(),
-    };
-    let sql = format!(
+    let select = format!(
         "select t.title_id, t.name, t.version, t.arch, t.vendor, t.source,
          (select count(distinct i.host_id) {TITLE_ROWS} ?1 and i.title_id = t.title_id)
-         from software_title t where {beyond} and lower(t.name) like ?4 escape '\\'
-         and exists (select 1 {TITLE_ROWS} ?1 and i.title_id = t.title_id)
-         order by t.name {falling}, t.title_id {falling} limit ?5"
+         from software_title t where lower(t.name) like ?2 escape '\\'
+         and exists (select 1 {TITLE_ROWS} ?1 and i.title_id = t.title_id)"
     );
-    let (name, number) = from.as_ref().map_or(("", 0), |from| (from.text(0), from.int(1)));
-    let rows = tx.rows(&sql, params![org, name, number, &like, i64::from(limit) + 1], |row| {
+    let columns = &["t.name", "t.title_id"];
+    let along = Along { columns, from: Cursor::values(from.as_ref()), desc: filter.desc };
+    along.page(tx, &select, params![org, &like], (&order("name", filter.desc), limit), |row| {
         let title = TitleRow {
             name: row.text(1)?.to_owned(),
             version: row.text(2)?.to_owned(),
@@ -273,10 +244,8 @@ fn titles(tx: &mut (dyn Tx + '_), org: i64, filter: &TitleFilter, limit: u32) ->
             source: row.text(5)?.to_owned(),
             hosts: u64::try_from(row.int(6)?).unwrap_or_default(),
         };
-        let place = vec![title.name.as_str().into(), row.int(0)?.into()];
-        Ok((Cursor::new(order("name", filter.desc), place), title))
-    })?;
-    Ok(List::cut(rows, limit))
+        Ok((vec![title.name.as_str().into(), row.int(0)?.into()], title))
+    })
 }
 
 /// Search rows of an organisation, block by block; a title is looked up in each.
@@ -304,38 +273,37 @@ fn title_hosts_by_version(
     limit: u32,
 ) -> Result<List<TitleHost>> {
     let from = filter.cursor().unwrap_or_default();
-    let (sign, falling) = direction(filter.desc);
-    let beyond = match &from {
-        Some(_) => format!("(t.version, t.title_id) {sign}= (?3, ?4)"),
-        None => "(?3 = ?3 and ?4 = ?4)".to_owned(),
-    };
-    let sql = format!(
-        "select t.title_id, t.version from software_title t
-         where t.name = ?1 and (?2 is null or t.version = ?2) and {beyond}
-         order by t.version {falling}, t.title_id {falling}"
-    );
-    let (reached, number) = from.as_ref().map_or(("", 0), |from| (from.text(0), from.int(1)));
-    let titles = tx.rows(&sql, params![&filter.name, &filter.version, reached, number], |row| {
+    let (title_at, host_at) = Cursor::values(from.as_ref()).split_at_checked(2).unwrap_or_default();
+    // Of the title where the page before ended, further machines may follow.
+    let mut titles: Vec<(i64, String)> =
+        from.as_ref().map(|from| (from.int(1), from.text(0).to_owned())).into_iter().collect();
+    let select = "select t.title_id, t.version from software_title t
+         where t.name = ?1 and (?2 is null or t.version = ?2)";
+    let along = Along { columns: &["t.version", "t.title_id"], from: title_at, desc: filter.desc };
+    titles.extend(along.rows(tx, select, params![&filter.name, &filter.version], usize::MAX, |row| {
         Ok((row.int(0)?, row.text(1)?.to_owned()))
-    })?;
+    })?);
     let fetch = limit as usize + 1;
     let mut rows = Vec::new();
-    for (title, version) in titles {
-        let within = from.as_ref().filter(|from| from.int(1) == title);
-        let beyond = match within {
-            Some(_) => format!("b.block {sign}= ?3 / {BLOCK} and (i.host_id, i.user_name) {sign} (?3, ?4)"),
-            None => "(?3 = ?3 and ?4 = ?4)".to_owned(),
-        };
-        let (host, user) = within.map_or((0, ""), |from| (from.int(2), from.text(3)));
-        let sql = format!(
+    for (index, (title, version)) in titles.into_iter().enumerate() {
+        let mut select = format!(
             "select {TITLE_HOST_COLUMNS} from host_block b cross join host_software i
              cross join software_title t cross join host h
-             where b.org_id = ?1 and i.org_id = b.org_id and i.block = b.block and i.title_id = ?2 and {beyond}
+             where b.org_id = ?1 and i.org_id = b.org_id and i.block = b.block and i.title_id = ?2
              and t.title_id = i.title_id and h.org_id = i.org_id and h.host_id = i.host_id
-             order by b.block {falling}, i.host_id {falling}, i.user_name {falling} limit ?5"
+             and t.name = ?3 and (?4 is null or t.version = ?4)"
         );
-        let values = params![org, title, host, user, sql_limit(fetch - rows.len())];
-        let found = tx.rows(&sql, values, |row| {
+        let mut within = Vec::new();
+        if let (0, [Part::Int(host), user]) = (index, host_at) {
+            let (sign, block) = (if filter.desc { "<=" } else { ">=" }, host / BLOCK);
+            select.push_str(&format!(" and b.block {sign} {block}"));
+            within = vec![block.into(), Part::Int(*host), user.clone()];
+        }
+        let columns = &["b.block", "i.host_id", "i.user_name"];
+        // A cursor may come from the list of another title.
+        let own = params![org, title, &filter.name, &filter.version];
+        let along = Along { columns, from: &within, desc: filter.desc };
+        let found = along.rows(tx, &select, own, fetch - rows.len(), |row| {
             let place = vec![version.as_str().into(), title.into(), row.int(5)?.into(), row.text(3)?.into()];
             Ok((Cursor::new(order("version", filter.desc), place), title_host(row)?))
         })?;
@@ -354,37 +322,18 @@ fn title_hosts_by_name(
     limit: u32,
 ) -> Result<List<TitleHost>> {
     let from = filter.cursor().unwrap_or_default();
-    let (sign, falling) = direction(filter.desc);
-    let beyond = match &from {
-        Some(_) => format!(
-            "(h.hostname, h.host_id) {sign}= (?4, ?5)
-             and (h.hostname, h.host_id, i.title_id, i.user_name) {sign} (?4, ?5, ?6, ?7)"
-        ),
-        None => "(?4 = ?4 and ?5 = ?5 and ?6 = ?6 and ?7 = ?7)".to_owned(),
-    };
-    let sql = format!(
+    let select = format!(
         "select {TITLE_HOST_COLUMNS} from host h cross join software_title t cross join host_software i
          where h.org_id = ?1 and i.org_id = h.org_id and i.block = h.host_id / {BLOCK} and i.host_id = h.host_id
-         and i.title_id = t.title_id
-         and t.name = ?2 and (?3 is null or t.version = ?3) and {beyond}
-         order by h.hostname {falling}, h.host_id {falling}, i.title_id {falling}, i.user_name {falling} limit ?8"
+         and i.title_id = t.title_id and t.name = ?2 and (?3 is null or t.version = ?3)"
     );
-    let from = from.unwrap_or_else(|| Cursor::new(String::new(), vec![]));
-    let values = params![
-        org,
-        &filter.name,
-        &filter.version,
-        from.text(0),
-        from.int(1),
-        from.int(2),
-        from.text(3),
-        i64::from(limit) + 1
-    ];
-    let rows = tx.rows(&sql, values, |row| {
+    let columns = &["h.hostname", "h.host_id", "i.title_id", "i.user_name"];
+    let along = Along { columns, from: Cursor::values(from.as_ref()), desc: filter.desc };
+    let own = params![org, &filter.name, &filter.version];
+    along.page(tx, &select, own, (&order("host", filter.desc), limit), |row| {
         let place = vec![row.text(1)?.into(), row.int(5)?.into(), row.int(6)?.into(), row.text(3)?.into()];
-        Ok((Cursor::new(order("host", filter.desc), place), title_host(row)?))
-    })?;
-    Ok(List::cut(rows, limit))
+        Ok((place, title_host(row)?))
+    })
 }
 
 impl Store {

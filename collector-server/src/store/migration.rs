@@ -32,6 +32,7 @@ migrations! {
     4 "0004_judging";
     5 "0005_answers";
     6 "0006_everywhere_tokens";
+    7 "0007_unknown_presence";
     8 "0008_software_blocks";
 }
 

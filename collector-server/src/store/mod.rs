@@ -8,13 +8,14 @@
 //! A closure may be run again from its start when the engine asks for it (a serialisation conflict), so
 //! it must not keep effects of its own beside the transaction.
 
+mod along;
 pub mod answer;
 pub mod audit;
 #[cfg(test)]
 mod audit_tests;
 pub mod db;
 pub mod due;
-mod error;
+pub(crate) mod error;
 pub mod fact;
 pub mod host;
 pub mod judgement;
@@ -47,7 +48,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use db::{Column, EngineKind, Param, Row, Tx};
-pub use error::{Result, StoreError};
+pub use error::{Result, Rule, StoreError};
 
 /// Work inside one transaction.
 pub type Work = Box<dyn FnMut(&mut (dyn Tx + '_)) -> Result<()> + Send>;
@@ -168,9 +169,7 @@ fn apply_migrations(tx: &mut (dyn Tx + '_), now: i64) -> Result<()> {
     let applied = tx.rows("select number from migration order by number", &[], |row| row.int(0))?;
     let known = migration::ALL.last().map_or(0, |m| m.number);
     if let Some(newer) = applied.last().filter(|number| **number > known) {
-        return Err(StoreError::Refused(format!(
-            "the store has schema {newer}, this program knows {known}: use the newer program"
-        )));
+        return Err(StoreError::Rule(Rule::NewerSchema(*newer, known)));
     }
     for migration in migration::ALL.iter().filter(|m| !applied.contains(&m.number)) {
         let text = match tx.engine() {

@@ -166,8 +166,7 @@ fn media(tx: &mut (dyn Tx + '_), at: HostRef, body: &RemovableDevices) -> Result
             ("vendor", Column::OptTexts(&opt_texts(items, |d| &d.vendor))),
             ("product", Column::OptTexts(&opt_texts(items, |d| &d.product))),
             ("size_bytes", Column::OptInts(&ints(items, |d| count(d.size_bytes)))),
-            // Not known only of machines at rest, which report to no collector.
-            ("present", Column::OptInts(&ints(items, |d| Some(i64::from(d.present == Some(true)))))),
+            ("present", Column::OptInts(&ints(items, |d| d.present.map(i64::from)))),
             (
                 "first_seen_at",
                 Column::OptInts(&ints(items, |d| d.first_seen.as_ref().and_then(|s| ms(Some(s.at))))),

@@ -8,9 +8,10 @@ use tenken_shared::jws::{PublicKey, SigningKey};
 use tenken_shared::policy::Policy;
 use tenken_shared::report::Receipt;
 
+use super::db::params;
 use super::host::HostState;
 use super::token::{Enrolled, Token, Told};
-use super::{StoreError, db, migration, sql, testing};
+use super::{EngineKind, StoreError, db, migration, sql, testing};
 use crate::user::Actor;
 
 fn at(hours: i64) -> Timestamp {
@@ -275,6 +276,11 @@ fn schema(texts: impl Iterator<Item = &'static str>) -> BTreeMap<String, Vec<Str
             ["alter", "table", name, "add", "column", column, ..] => {
                 tables.entry((*name).to_owned()).or_default().push((*column).to_owned());
             }
+            ["drop", "table", name] => drop(tables.remove(*name)),
+            ["alter", "table", name, "rename", "to", new] => {
+                let columns = tables.remove(*name).unwrap();
+                tables.insert((*new).to_owned(), columns);
+            }
             _ => {}
         }
     }
@@ -288,4 +294,34 @@ fn both_migration_sets_make_the_same_tables() {
     assert!(sqlite.len() > 20 && sqlite["host"].contains(&"uid".to_owned()), "{sqlite:?}");
     assert_eq!(sqlite, postgres);
     assert!(migration::ALL.windows(2).all(|w| w[0].number < w[1].number));
+}
+
+#[tokio::test]
+async fn of_media_of_an_older_schema_only_what_was_certain_stays() {
+    for fixture in testing::stores().await {
+        let rows = fixture.store.write(|tx| {
+            let text = |m: &migration::Migration| match tx.engine() {
+                EngineKind::Sqlite => m.sqlite,
+                EngineKind::Postgres => m.postgres,
+            };
+            let (first, seventh) = (text(&migration::ALL[0]), text(&migration::ALL[6]));
+            tx.execute("drop table host_medium", &[])?;
+            for statement in sql::statements(first).filter(|s| s.contains("host_medium")) {
+                tx.execute(statement, &[])?;
+            }
+            for position in [0_i64, 1] {
+                tx.execute(
+                    "insert into host_medium (org_id, host_id, position, class, serial, serial_genuine, present)
+                     values (1, 1, ?1, 'usb_storage', 'S', 1, ?1)",
+                    params![position],
+                )?;
+            }
+            for statement in sql::statements(seventh) {
+                tx.execute(statement, &[])?;
+            }
+            let sql = "select serial, present from host_medium order by position";
+            tx.rows(sql, &[], |row| Ok((row.text(0)?.to_owned(), row.opt_int(1)?)))
+        });
+        assert_eq!(rows.await.unwrap(), [("S".to_owned(), None), ("S".to_owned(), Some(1))]);
+    }
 }

@@ -5,7 +5,7 @@ use tenken_shared::ids::OrgId;
 
 use super::audit::{Entry, org_number, record};
 use super::db::params;
-use super::{Result, Row, Store, StoreError, Tx};
+use super::{Result, Row, Rule, Store, StoreError, Tx};
 use crate::audit::Action;
 use crate::user::{Actor, ApiTokenRow, Role, SESSION_IDLE, USER_ACTOR, UserRow};
 
@@ -490,7 +490,7 @@ fn ruled(tx: &mut (dyn Tx + '_), actor: &Actor, org: i64, name: &str) -> Result<
     )?;
     match elsewhere {
         None => Ok(()),
-        Some(_) => Err(StoreError::Refused(format!("{name} belongs to other organisations too"))),
+        Some(_) => Err(StoreError::Rule(Rule::ElsewhereToo(name.to_owned()))),
     }
 }
 
@@ -502,7 +502,7 @@ fn other_admin(tx: &mut (dyn Tx + '_), org: i64, name: &str) -> Result<()> {
         params![org, name],
         |_| Ok(()),
     )?
-    .ok_or_else(|| StoreError::Refused("an organisation keeps one administrator".into()))
+    .ok_or(StoreError::Rule(Rule::LastAdministrator))
 }
 
 /// Refuses users that have no role in the organisation: nothing crosses.

@@ -134,8 +134,8 @@ pub static ALL: &[View] = &[
     View {
         name: "media",
         title: Text::new(
-            "機器ごとの外部記憶媒体・携帯機器1台",
-            "one row per removable medium or portable device and machine",
+            "機器ごとの外部記憶媒体・携帯機器1台（presentが空なら、接続中かどうかは不明）",
+            "one row per removable medium or portable device and machine; present is null where it is not known",
         ),
         deep: false,
         text: "select h.uid as host, h.hostname as host_name, m.class as class, m.vendor_id as vendor_id,

@@ -1,8 +1,7 @@
 //! Log-in, log-out, and the page behind a one-time link.
 
 use askama::Template;
-use axum::Form;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
@@ -10,7 +9,7 @@ use serde::Deserialize;
 use tenken_shared::redact::Secret;
 
 use super::frame::Frame;
-use super::{Asked, PageError, Sent, Visitor, local, render};
+use super::{Asked, Filled, PageError, Place, Sent, Visitor, local, render};
 use crate::http::auth::{self, AdminState, Opened, Peer};
 use crate::http::error::{ApiError, Code};
 use crate::user;
@@ -62,7 +61,7 @@ pub(super) async fn login(
     Visitor(f): Visitor,
     Peer(peer): Peer,
     headers: HeaderMap,
-    Form(form): Form<Login>,
+    Filled(form): Filled<Login>,
 ) -> Result<Response, PageError> {
     auth::same_origin(&headers).map_err(|e| f.error(e))?;
     match state.log_in(&form.name, form.password, peer).await {
@@ -107,7 +106,7 @@ pub(super) async fn logout(
 pub(super) async fn password_page(
     State(state): State<AdminState>,
     Visitor(f): Visitor,
-    Path(secret): Path<String>,
+    Place(secret): Place<String>,
 ) -> Result<Response, PageError> {
     let name = link_user(&state, &secret).await.map_err(|e| f.error(e))?;
     Ok(render(&PasswordPage { f, error: None, name }))
@@ -129,9 +128,9 @@ pub(super) async fn set_password(
     State(state): State<AdminState>,
     Visitor(f): Visitor,
     Peer(peer): Peer,
-    Path(secret): Path<String>,
+    Place(secret): Place<String>,
     headers: HeaderMap,
-    Form(form): Form<NewPassword>,
+    Filled(form): Filled<NewPassword>,
 ) -> Result<Response, PageError> {
     let lang = f.lang;
     let stranger = f.clone();

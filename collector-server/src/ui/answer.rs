@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use tenken_shared::criterion::{self, Attestation, Exception, Mitigation};
 
 use super::frame::Frame;
 use super::table::{Act, Field, FormView, Listing, RowView, TablePage};
-use super::{Asked, PageError, Sent, Viewer, render};
+use super::{Asked, PageError, Place, Sent, Viewer, render};
 use crate::answer::{self, AnswerError, NewAttestation, NewException};
 use crate::audit::actor_title;
 use crate::http::auth::{AdminState, Caller};
@@ -227,7 +227,7 @@ pub(super) async fn add_exception(
 /// POST /exceptions/{id}/end
 pub(super) async fn end_exception(
     State(state): State<AdminState>,
-    Path(id): Path<String>,
+    Place(id): Place<String>,
     sent: Sent<Why>,
 ) -> Result<Response, PageError> {
     let Sent { caller, frame, form } = sent;
@@ -425,7 +425,7 @@ pub(super) async fn add_attestation(
 /// POST /attestations/{id}/end
 pub(super) async fn end_attestation(
     State(state): State<AdminState>,
-    Path(id): Path<String>,
+    Place(id): Place<String>,
     sent: Sent<Why>,
 ) -> Result<Response, PageError> {
     let Sent { caller, frame, form } = sent;

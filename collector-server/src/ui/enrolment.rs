@@ -1,6 +1,6 @@
 //! Enrolment tokens: the list, and making one with the very command to run on a machine.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::frame::Frame;
 use super::table::{Act, Field, FormView, Listing, Notice, Part, RowView, TablePage};
-use super::{PageError, Sent, Viewer, render};
+use super::{PageError, Place, Sent, Viewer, render};
 use crate::audit::actor_title;
 use crate::http::admin;
 use crate::http::auth::{AdminState, Caller};
@@ -214,7 +214,7 @@ pub(super) struct Nothing {}
 /// POST /tokens/{id}/revoke
 pub(super) async fn revoke_token(
     State(state): State<AdminState>,
-    Path(id): Path<String>,
+    Place(id): Place<String>,
     sent: Sent<Nothing>,
 ) -> Result<Response, PageError> {
     let Sent { caller, frame, .. } = sent;

@@ -1,7 +1,7 @@
 //! The list of hosts, and one host with its findings and facts.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use tenken_shared::ids::HostId;
 
 use super::fact::FactView;
 use super::frame::Frame;
-use super::{Asked, PageError, Sent, Viewer, render, urlencode};
+use super::{Asked, PageError, Place, Sent, Viewer, render, urlencode};
 use crate::export::plain;
 use crate::http::auth::AdminState;
 use crate::http::error::{ApiError, Code};
@@ -236,7 +236,7 @@ async fn find(state: &AdminState, org: i64, id: &str) -> Result<Host, ApiError> 
 pub(super) async fn one(
     State(state): State<AdminState>,
     viewer: Viewer,
-    Path(id): Path<String>,
+    Place(id): Place<String>,
 ) -> Result<Response, PageError> {
     let Viewer { caller, mut frame } = viewer;
     frame.active = "hosts";
@@ -268,7 +268,7 @@ pub(super) struct Nothing {}
 /// POST /hosts/{id}/{verb}
 pub(super) async fn act(
     State(state): State<AdminState>,
-    Path((id, verb)): Path<(String, String)>,
+    Place((id, verb)): Place<(String, String)>,
     sent: Sent<Nothing>,
 ) -> Result<Response, PageError> {
     let Sent { caller, frame, .. } = sent;

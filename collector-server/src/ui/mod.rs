@@ -20,7 +20,7 @@ mod users;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request, State};
+use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -33,6 +33,7 @@ use tenken_shared::text::Lang;
 use self::frame::Frame;
 use crate::http::auth::{AdminState, Caller, LANG_COOKIE, Posted, cookie, same_origin};
 use crate::http::error::{ApiError, Code};
+use crate::http::extract::{Fields, Path, Query};
 
 /// Every page of the console.
 pub fn routes() -> Router<AdminState> {
@@ -163,20 +164,48 @@ fn page_of(path: &str) -> String {
     }
 }
 
-/// What a page is asked for beside its path. What cannot be read is a page too.
+/// What a page is asked for beside its path.
 struct Asked<T>(T);
 
-impl<T: DeserializeOwned> FromRequestParts<AdminState> for Asked<T> {
+impl<T: DeserializeOwned + Send> FromRequestParts<AdminState> for Asked<T> {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut Parts, state: &AdminState) -> Result<Self, Response> {
-        if let Ok(Query(asked)) = Query::<T>::try_from_uri(&parts.uri) {
-            return Ok(Self(asked));
-        }
-        let frame = frame_of(parts, state).await;
-        Err(frame
-            .error(ApiError::with(Code::BadRequest, parts.uri.query().unwrap_or_default()))
-            .into_response())
+        let read = Query::from_request_parts(parts, state).await;
+        shown(read, parts, state).await.map(|Query(asked)| Self(asked))
+    }
+}
+
+/// Parts of a page's path.
+struct Place<T>(T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<AdminState> for Place<T> {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, state: &AdminState) -> Result<Self, Response> {
+        let read = Path::from_request_parts(parts, state).await;
+        shown(read, parts, state).await.map(|Path(place)| Self(place))
+    }
+}
+
+/// The form of a visitor.
+struct Filled<T>(T);
+
+impl<T: DeserializeOwned + Send> FromRequest<AdminState> for Filled<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &AdminState) -> Result<Self, Response> {
+        let (parts, body) = request.into_parts();
+        let read = Fields::from_request(Request::from_parts(parts.clone(), body), state).await;
+        shown(read, &parts, state).await.map(|Fields(form)| Self(form))
+    }
+}
+
+/// What was read of a request, or the page that says what could not be.
+async fn shown<T: Send>(read: Result<T, ApiError>, parts: &Parts, state: &AdminState) -> Result<T, Response> {
+    match read {
+        Ok(it) => Ok(it),
+        Err(error) => Err(frame_of(parts, state).await.error(error).into_response()),
     }
 }
 
@@ -268,8 +297,8 @@ struct Back {
 
 /// Keeps the chosen language for a year and goes back; only to a page of this console.
 async fn switch_language(
-    Path(tag): Path<String>,
-    Query(back): Query<Back>,
+    Place(tag): Place<String>,
+    Asked(back): Asked<Back>,
     State(_): State<AdminState>,
 ) -> Response {
     let lang = Lang::from_tag(&tag);

@@ -1,7 +1,7 @@
 //! The organisation's state per criterion, what to do first, and one criterion.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;
 use tenken_shared::control::{self, Control};
@@ -11,7 +11,7 @@ use tenken_shared::text::Text;
 
 use super::frame::Frame;
 use super::table::Listing;
-use super::{PageError, Viewer, answer, render};
+use super::{PageError, Place, Viewer, answer, render};
 use crate::http::auth::AdminState;
 use crate::http::error::{ApiError, Code};
 use crate::query::{ControlCounts, CoverageCounts, FindingFilter, List};
@@ -225,7 +225,7 @@ struct CriterionPage {
 pub(super) async fn criterion(
     State(state): State<AdminState>,
     viewer: Viewer,
-    Path(number): Path<String>,
+    Place(number): Place<String>,
 ) -> Result<Response, PageError> {
     let Viewer { caller, mut frame } = viewer;
     frame.active = "overview";

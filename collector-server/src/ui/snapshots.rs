@@ -1,6 +1,6 @@
 //! Snapshots: take, schedule, compare, and carry one away with its evidence.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use tenken_shared::{control, text::Text};
 
 use super::frame::Frame;
 use super::table::{Field, FormView, Listing, RowView, TablePage};
-use super::{Asked, PageError, Sent, Viewer, render};
+use super::{Asked, PageError, Place, Sent, Viewer, render};
 use crate::http::auth::{AdminState, Caller};
 use crate::http::error::ApiError;
 use crate::http::snapshot_api::{self, NewSchedule, PackFilter};
@@ -182,8 +182,8 @@ pub(super) async fn schedule(
 pub(super) async fn pack(
     State(state): State<AdminState>,
     viewer: Viewer,
-    Path(id): Path<String>,
-    Query(filter): Query<PackFilter>,
+    Place(id): Place<String>,
+    Asked(filter): Asked<PackFilter>,
 ) -> Result<Response, PageError> {
     let Viewer { caller, frame } = viewer;
     snapshot_api::pack_of(&state, caller.org, &id, &filter).await.map_err(|e| frame.error(e))

@@ -1,6 +1,6 @@
 //! Users of the organisation: adding them, their roles, links to set a password.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
@@ -8,7 +8,7 @@ use tenken_shared::text::Lang;
 
 use super::frame::Frame;
 use super::table::{Act, Field, FormView, Listing, Notice, Part, RowView, TablePage};
-use super::{PageError, Sent, Viewer, render};
+use super::{PageError, Place, Sent, Viewer, render};
 use crate::http::admin;
 use crate::http::auth::{AdminState, Caller};
 use crate::http::error::{ApiError, Code};
@@ -155,7 +155,7 @@ pub(super) struct Change {
 /// POST /users/{name}/{verb}
 pub(super) async fn change(
     State(state): State<AdminState>,
-    Path((name, verb)): Path<(String, String)>,
+    Place((name, verb)): Place<(String, String)>,
     sent: Sent<Change>,
 ) -> Result<Response, PageError> {
     let Sent { caller, frame, form } = sent;

@@ -1,6 +1,6 @@
 //! How a program of ours lives on a machine: its service, the folders it closes to others, the rights it
-//! runs with, the log file of a service nobody sees the output of. Agent and collector share it, so that
-//! both behave alike; it knows nothing of facts, reports or stores.
+//! runs with, the log file of a service nobody sees the output of, the language its command line speaks.
+//! Agent and collector share it, so that both behave alike; it knows nothing of facts, reports or stores.
 //!
 //! | System | Service manager | Folder closed by |
 //! |---|---|---|
@@ -10,6 +10,7 @@
 
 pub mod error;
 pub mod folder;
+pub mod help;
 pub mod language;
 pub mod log;
 pub mod rights;

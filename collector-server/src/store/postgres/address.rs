@@ -23,7 +23,7 @@ use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::store::error::{Result, StoreError};
+use crate::store::error::{Result, Rule, StoreError};
 
 /// Largest password file, bytes.
 const MAX_PASSWORD: u64 = 4096;
@@ -101,7 +101,7 @@ impl Address {
 }
 
 fn wrong(detail: std::fmt::Arguments<'_>) -> StoreError {
-    StoreError::Refused(format!("database address: {detail}"))
+    StoreError::Rule(Rule::Address(detail.to_string()))
 }
 
 /// Takes our parameters out of the query of a URL.

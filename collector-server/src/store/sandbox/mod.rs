@@ -72,7 +72,13 @@ impl From<StoreError> for SandboxError {
 impl Store {
     /// Runs one `select` of a caller over the published views, limited to one organisation.
     pub async fn run_sql(&self, org: &OrgId, sql: &str, limits: Limits) -> Result<Table, SandboxError> {
-        let sql = guard::check(sql, limits.statement_bytes)?.to_owned();
+        self.run_each(org, &[sql.to_owned()], limits).await
+    }
+
+    /// Runs one after the other, which answer the same columns; the limits hold for all of them together.
+    async fn run_each(&self, org: &OrgId, all: &[String], limits: Limits) -> Result<Table, SandboxError> {
+        let check = |sql: &String| Ok(guard::check(sql, limits.statement_bytes)?.to_owned());
+        let all = all.iter().map(check).collect::<Result<Vec<String>, SandboxError>>()?;
         let slug = org.clone();
         let number = self
             .read(move |tx| {
@@ -83,11 +89,18 @@ impl Store {
         match self.location() {
             Location::Folder(folder) => {
                 let path = folder.join(super::FILE_NAME);
-                tokio::task::spawn_blocking(move || sqlite::run(&path, number, &sql, limits))
+                tokio::task::spawn_blocking(move || sqlite::run(&path, number, &all, limits))
                     .await
                     .map_err(|error| SandboxError::Unavailable(error.to_string()))?
             }
-            Location::Url(url) => postgres::run(self, url, number, &sql, limits).await,
+            Location::Url(url) => {
+                let mut table = Table::default();
+                for sql in &all {
+                    let limits = Limits { rows: limits.rows.saturating_sub(table.rows.len()), ..limits };
+                    table.append(postgres::run(self, url, number, sql, limits).await?);
+                }
+                Ok(table)
+            }
         }
     }
 }

@@ -62,13 +62,19 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    async fn ask(&mut self, from: From<'_>, skip: usize) -> Result<(), SandboxError> {
+    /// Reads what is still wanted of these questions, asked one after the other over one connection.
+    async fn ask(&mut self, questions: &[(From<'_>, usize)]) -> Result<(), SandboxError> {
         let left = self.fetch.saturating_sub(self.table.rows.len());
-        let sql = self.view.rows(&from, left, skip);
-        let found = self.store.run_sql(self.org, &sql, Limits { rows: left, ..Limits::default() }).await?;
-        self.table.columns = found.columns;
-        self.table.rows.extend(found.rows);
+        let all: Vec<String> =
+            questions.iter().map(|(from, skip)| self.view.rows(from, left, *skip)).collect();
+        let found = self.store.run_each(self.org, &all, Limits { rows: left, ..Limits::default() }).await?;
+        self.table.append(found);
         Ok(())
+    }
+
+    /// Whether no more is to be read: the page is full, or a question met a limit.
+    fn is_full(&self) -> bool {
+        self.table.truncated || self.table.rows.len() >= self.fetch
     }
 
     /// Machine by machine from `place` on.
@@ -78,22 +84,19 @@ impl Reader<'_> {
         loop {
             let ids = self.store.host_ids_from(number, &from, HOSTS).await?;
             let more = ids.len() == HOSTS as usize;
-            for id in ids {
-                if asked.as_ref() == Some(&id) {
-                    continue;
-                }
-                let host: HostId = id.parse().map_err(|_| SandboxError::Invalid(id.clone()))?;
-                let skip = place.filter(|p| p.host == host).map_or(0, |p| p.given);
-                self.ask(From::Only(&host), skip).await?;
-                if self.table.rows.len() >= self.fetch {
-                    return Ok(());
-                }
-                asked = Some(id);
+            let new = ids.into_iter().filter(|id| asked.as_ref() != Some(id));
+            let hosts: Vec<HostId> =
+                new.map(|id| id.parse().map_err(|_| SandboxError::Invalid(id))).collect::<Result<_, _>>()?;
+            let skip = |host: &HostId| place.filter(|p| p.host == *host).map_or(0, |p| p.given);
+            let questions: Vec<_> = hosts.iter().map(|host| (From::Only(host), skip(host))).collect();
+            if !questions.is_empty() {
+                self.ask(&questions).await?;
             }
-            match (&asked, more) {
-                (Some(last), true) => from.clone_from(last),
+            match hosts.last() {
+                Some(last) if more && !self.is_full() => from = last.to_string(),
                 _ => return Ok(()),
             }
+            asked = Some(from.clone());
         }
     }
 }
@@ -115,17 +118,19 @@ impl Store {
         match (host, &place) {
             (Some(host), _) => {
                 let skip = place.as_ref().filter(|p| p.host == *host).map_or(0, |p| p.given);
-                reader.ask(From::Only(host), skip).await?;
+                reader.ask(&[(From::Only(host), skip)]).await?;
             }
             (None, _) if by_machine => reader.ask_each(org.1, place.as_ref()).await?,
-            (None, None) => reader.ask(From::Start, 0).await?,
-            (None, Some(place)) => reader.ask(From::Host(&place.host), place.given).await?,
+            (None, None) => reader.ask(&[(From::Start, 0)]).await?,
+            (None, Some(place)) => reader.ask(&[(From::Host(&place.host), place.given)]).await?,
         }
+        let cut = std::mem::take(&mut reader.table.truncated);
         let mut table = reader.table;
         if table.columns.is_empty() {
             table.columns = self.view_columns(org.0, view).await?;
         }
-        let more = table.rows.len() > limit;
+        // Rows beyond the limit of a question are there too, though none was read.
+        let more = cut || table.rows.len() > limit;
         table.rows.truncate(limit);
         let next = if more { place_after(&table, place.as_ref()).map(|p| p.to_text(view)) } else { None };
         Ok(ViewPage { table, next })

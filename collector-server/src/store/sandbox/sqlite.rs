@@ -21,17 +21,24 @@ use crate::store::view;
 /// Virtual machine steps between two looks at the clock.
 const STEPS: i32 = 1_000;
 
-/// Runs one checked statement over the views of organisation number `org`.
-pub(super) fn run(path: &Path, org: i64, sql: &str, limits: Limits) -> Result<Table, SandboxError> {
+/// Runs checked statements, which answer the same columns, over the views of organisation number `org`.
+pub(super) fn run(path: &Path, org: i64, all: &[String], limits: Limits) -> Result<Table, SandboxError> {
     let mut connection = connect(path, limits)?;
     let prefix = inner_prefix()?;
     make_views(&connection, &prefix, org)?;
     confine(&mut connection, prefix, limits)?;
-    let mut statement = connection.prepare(sql).map_err(|error| refusal(&error))?;
-    if !statement.readonly() {
-        return Err(SandboxError::Denied("a statement that writes".into()));
+    let (mut table, mut bytes) = (Table::default(), 0);
+    for sql in all {
+        let mut statement = connection.prepare(sql).map_err(|error| refusal(&error))?;
+        if !statement.readonly() {
+            return Err(SandboxError::Denied("a statement that writes".into()));
+        }
+        read(&mut statement, limits, &mut table, &mut bytes)?;
+        if table.truncated {
+            break;
+        }
     }
-    read(&mut statement, limits)
+    Ok(table)
 }
 
 fn unavailable(error: impl std::fmt::Display) -> SandboxError {
@@ -113,26 +120,29 @@ fn authorize(prefix: &str, context: &AuthContext<'_>) -> Authorization {
     if allowed { Authorization::Allow } else { Authorization::Deny }
 }
 
-fn read(statement: &mut rusqlite::Statement<'_>, limits: Limits) -> Result<Table, SandboxError> {
-    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
-    let width = columns.len();
-    let mut table = Table { columns, rows: Vec::new(), truncated: false };
-    let mut bytes = 0;
+fn read(
+    statement: &mut rusqlite::Statement<'_>,
+    limits: Limits,
+    table: &mut Table,
+    bytes: &mut usize,
+) -> Result<(), SandboxError> {
+    table.columns = statement.column_names().map(str::to_owned).collect();
+    let width = table.columns.len();
     let mut rows = statement.query([]).map_err(|error| refusal(&error))?;
     while let Some(row) = rows.next().map_err(|error| refusal(&error))? {
-        if table.rows.len() >= limits.rows || bytes >= limits.bytes {
+        if table.rows.len() >= limits.rows || *bytes >= limits.bytes {
             table.truncated = true;
             break;
         }
         let mut values = Vec::with_capacity(width);
         for column in 0..width {
             let value = row.get_ref(column).map_err(|error| refusal(&error))?;
-            bytes += size(value);
+            *bytes += size(value);
             values.push(json(value));
         }
         table.rows.push(values);
     }
-    Ok(table)
+    Ok(())
 }
 
 fn size(value: ValueRef<'_>) -> usize {

@@ -14,7 +14,9 @@ fn quick() -> Limits {
 /// Runs text on the engine without the guard before it.
 async fn unguarded(fixture: &Fixture, sql: &str) -> Result<Table, SandboxError> {
     match fixture.store.location() {
-        Location::Folder(folder) => sqlite::run(&folder.join(crate::store::FILE_NAME), 1, sql, quick()),
+        Location::Folder(folder) => {
+            sqlite::run(&folder.join(crate::store::FILE_NAME), 1, &[sql.to_owned()], quick())
+        }
         Location::Url(url) => postgres::run(&fixture.store, url, 1, sql, quick()).await,
     }
 }
@@ -149,5 +151,21 @@ async fn time_rows_and_size_are_bounded() {
             let outcome = unguarded(&fixture, "select pg_sleep(60)").await;
             assert!(matches!(outcome, Err(SandboxError::Limit("time"))), "{outcome:?}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limits_hold_for_all_questions_together() {
+    for fixture in stores().await {
+        let orgs = seed(&fixture.store, &["alpha"]).await;
+        let one = "select name from hosts".to_owned();
+        let asked = async |count: usize, limits| {
+            let all = vec![one.clone(); count];
+            let table = fixture.store.run_each(&orgs[0], &all, limits).await.unwrap();
+            (table.columns.len(), table.rows.len(), table.truncated)
+        };
+        assert_eq!(asked(3, Limits { rows: 3, ..quick() }).await, (1, 3, false));
+        let (_, rows, truncated) = asked(4, Limits { rows: 3, ..quick() }).await;
+        assert_eq!((rows, truncated), (3, true));
     }
 }
