@@ -30,7 +30,9 @@ pub fn folder() -> Result<&'static Path> {
 fn build() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "-p", "tenken-agent", "-p", "tenken-collector", "--bins"]);
+    // With this package, whose features of the dependencies are built already.
+    command.args(["build", "--quiet", "-p", "e2e", "-p", "tenken-agent", "-p", "tenken-collector"]);
+    command.args(["--bin", "tenken-agent", "--bin", "tenken-collector"]);
     let profile = if cfg!(debug_assertions) {
         "debug"
     } else {
