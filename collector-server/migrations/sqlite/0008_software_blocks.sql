@@ -27,3 +27,19 @@ insert into host_block select distinct org_id, block from host_software_blocks;
 drop table host_software;
 
 alter table host_software_blocks rename to host_software;
+
+-- How large a large fleet is, for the planner: it knows no sizes of its own and would begin with every row of an
+-- organisation.
+analyze host_block;
+
+delete from sqlite_stat1 where tbl = 'host_block';
+
+insert into sqlite_stat1 (tbl, idx, stat) values
+    ('host_block', 'host_block', '313 313 1'),
+    ('host_software', 'host_software', '7000000 7000000 22400 24 1 1'),
+    ('software_title', 'software_title_name', '100000 3'),
+    ('host', 'sqlite_autoindex_host_1', '10000 10000 1'),
+    ('host', 'host_uid', '10000 10000 1'),
+    ('host', 'host_name', '10000 10000 1 1');
+
+analyze sqlite_schema;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::*;
+use crate::store::EngineKind;
 use crate::store::testing::{Fixture, seed, stores};
 
 fn quick() -> Limits {
@@ -167,5 +168,37 @@ async fn the_limits_hold_for_all_questions_together() {
         assert_eq!(asked(3, Limits { rows: 3, ..quick() }).await, (1, 3, false));
         let (_, rows, truncated) = asked(4, Limits { rows: 3, ..quick() }).await;
         assert_eq!((rows, truncated), (3, true));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn software_is_looked_up_from_either_side() {
+    for fixture in stores().await.iter().filter(|f| f.store.engine() == EngineKind::Sqlite) {
+        seed(&fixture.store, &["alpha"]).await;
+        for (place, steps) in [
+            (
+                "name = 'bash'",
+                [
+                    "t USING COVERING INDEX",
+                    "b USING",
+                    "i USING PRIMARY KEY (org_id=? AND block=? AND title_id=?)",
+                ],
+            ),
+            (
+                "host = 'x'",
+                ["h USING INDEX host_uid", "b USING", "i USING PRIMARY KEY (org_id=? AND block=?)"],
+            ),
+        ] {
+            let sql = format!("explain query plan select host, name from software where {place}");
+            let plan = unguarded(fixture, &sql).await.unwrap();
+            let taken: Vec<&str> = plan.rows.iter().filter_map(|row| row[3].as_str()).collect();
+            for (step, wanted) in taken.iter().zip(steps) {
+                assert!(
+                    step.strip_prefix("SEARCH ").is_some_and(|s| s.starts_with(wanted)),
+                    "{place}: {taken:?}"
+                );
+            }
+            assert!(taken.len() >= steps.len() && taken.iter().all(|s| s.starts_with("SEARCH")), "{taken:?}");
+        }
     }
 }
