@@ -7,12 +7,12 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
 use clap::ValueEnum;
 use jiff::Timestamp;
 use tenken_shared::text::Text;
 
 use super::Context;
+use super::told::Refused;
 use crate::probe::backups::status_file::{BackupStatus, CLASSES, MAX_BYTES, RunResult};
 
 /// Arguments.
@@ -67,6 +67,29 @@ enum ResultArg {
     Warning,
 }
 
+const FUTURE: Text = Text::new("--finished が未来の時刻です", "--finished lies in the future");
+const BACKWARDS: Text = Text::new("--started が --finished より後です", "--started is later than --finished");
+const TOO_LARGE: Text = Text::new("報告が大きすぎます", "the report is too large");
+const NOT_VALID: Text = Text::new("正しい報告ではありません", "not a valid report");
+const NOT_WRITTEN: Text = Text::new("書き込めません", "cannot be written");
+#[cfg(unix)]
+const NOT_MADE: Text = Text::new("作成できません", "cannot be made");
+#[cfg(unix)]
+const ROOT_ONLY: Text = Text::new(
+    "バックアップの報告は root だけが行えます(sudo またはシステムのサービスとして実行してください)",
+    "only root may report a backup (run the script with sudo or as a system service)",
+);
+#[cfg(unix)]
+const NOT_ROOTS: Text = Text::new(
+    "root だけが書き込めるフォルダでなければなりません",
+    "must be a folder of root that nobody else may write to",
+);
+#[cfg(not(unix))]
+const ADMINISTRATOR_ONLY: Text = Text::new(
+    "バックアップの報告は管理者だけが行えます(管理者として、または SYSTEM のタスクとして実行してください)",
+    "only an administrator may report a backup (run the script elevated, or as a task of SYSTEM)",
+);
+
 const DONE: Text = Text::new("バックアップの結果を記録しました", "Backup result recorded");
 
 /// Writes the status file.
@@ -83,10 +106,10 @@ pub fn run(args: &Args, context: Context) -> anyhow::Result<ExitCode> {
 fn status(args: &Args, previous: Option<Timestamp>, now: Timestamp) -> anyhow::Result<BackupStatus> {
     let finished = args.finished.unwrap_or(now);
     if finished > now {
-        bail!("--finished lies in the future");
+        return Err(Refused::new(FUTURE).into());
     }
     if args.started.is_some_and(|started| started > finished) {
-        bail!("--started is later than --finished");
+        return Err(Refused::new(BACKWARDS).into());
     }
     let result = match args.result {
         ResultArg::Success => RunResult::Success,
@@ -112,9 +135,9 @@ fn status(args: &Args, previous: Option<Timestamp>, now: Timestamp) -> anyhow::R
     };
     let bytes = serde_json::to_vec(&status)?;
     if bytes.len() as u64 > MAX_BYTES {
-        bail!("the report is larger than {MAX_BYTES} bytes");
+        return Err(Refused::of(format!("{} > {MAX_BYTES} bytes", bytes.len()), TOO_LARGE).into());
     }
-    BackupStatus::parse(&bytes).map_err(|e| anyhow::anyhow!("not a valid report: {e}"))
+    BackupStatus::parse(&bytes).map_err(|e| Refused::of(e, NOT_VALID).into())
 }
 
 /// The last success an earlier report of this job named; a damaged file counts as none.
@@ -130,16 +153,16 @@ fn previous_success(path: &Path) -> Option<Timestamp> {
 fn prepare(folder: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
     if !rustix::process::geteuid().is_root() {
-        bail!("only root may report a backup (run the script with sudo or as a system service)");
+        return Err(Refused::new(ROOT_ONLY).into());
     }
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o755)
         .create(folder)
-        .with_context(|| format!("make {}", folder.display()))?;
+        .map_err(|error| Refused::of(folder.display(), NOT_MADE).because(error))?;
     let meta = std::fs::symlink_metadata(folder)?;
     if !meta.is_dir() || meta.uid() != 0 || meta.mode() & 0o022 != 0 {
-        bail!("{} must be a folder of root that nobody else may write to", folder.display());
+        return Err(Refused::of(folder.display(), NOT_ROOTS).into());
     }
     Ok(())
 }
@@ -148,7 +171,7 @@ fn prepare(folder: &Path) -> anyhow::Result<()> {
 #[cfg(not(unix))]
 fn prepare(folder: &Path) -> anyhow::Result<()> {
     if !crate::paths::elevated() {
-        bail!("only an administrator may report a backup (run the script elevated, or as a task of SYSTEM)");
+        return Err(Refused::new(ADMINISTRATOR_ONLY).into());
     }
     let data = crate::paths::program_data();
     let above = [data.clone(), data.join("agent")];
@@ -169,7 +192,8 @@ fn write(folder: &Path, path: &Path, status: &BackupStatus) -> anyhow::Result<()
         file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
     }
     file.as_file().sync_all()?;
-    let file = persist(file, path).with_context(|| format!("write {}", path.display()))?;
+    let file =
+        persist(file, path).map_err(|error| Refused::of(path.display(), NOT_WRITTEN).because(error))?;
     if cfg!(windows) {
         // The flush that makes the new name durable on NTFS.
         file.sync_all()?;

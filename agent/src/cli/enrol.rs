@@ -4,11 +4,11 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use tenken_shared::api::EnrolToken;
 use tenken_shared::text::{Text, printable};
 
 use super::common::{Common, runtime};
+use super::told::Refused;
 use super::{Context, Format, output};
 use crate::key::About;
 use crate::paths::Paths;
@@ -83,6 +83,12 @@ const ALREADY: Text = Text::new(
     "This machine is already enrolled as host {host} with {collector}. Nothing was changed.",
 );
 
+const UNREADABLE: Text = Text::new("読めません", "cannot be read");
+const NO_TOKEN: Text = Text::new(
+    "登録トークンではありません(`tenken1.` で始まります)。全体をコピーするか、新しいトークンを求めてください",
+    "this is not an enrolment token (it begins with `tenken1.`); copy it whole, or ask for a new one",
+);
+
 fn read_token(args: &Args) -> anyhow::Result<EnrolToken> {
     match (&args.token_file, args.token.as_deref()) {
         (Some(file), _) => token_of_file(file),
@@ -98,18 +104,15 @@ fn read_token(args: &Args) -> anyhow::Result<EnrolToken> {
 /// Reads a token from a file, with or without the mark at its begin that Windows editors write.
 pub fn token_of_file(file: &Path) -> anyhow::Result<EnrolToken> {
     let mut text = String::new();
-    let open = std::fs::File::open(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let open =
+        std::fs::File::open(file).map_err(|error| Refused::of(file.display(), UNREADABLE).because(error))?;
     open.take(MAX_TOKEN).read_to_string(&mut text)?;
     parse_token(text.trim_start_matches('\u{feff}'))
 }
 
 /// Reads a token. The error does not show it: it is a secret.
 pub fn parse_token(text: &str) -> anyhow::Result<EnrolToken> {
-    EnrolToken::from_text(text.trim()).map_err(|_| {
-        anyhow::anyhow!(
-            "this is not an enrolment token (it begins with `tenken1.`); copy it whole, or ask for a new one"
-        )
-    })
+    EnrolToken::from_text(text.trim()).map_err(|_| Refused::new(NO_TOKEN).into())
 }
 
 /// What is said of the machine that enrols.

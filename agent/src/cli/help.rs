@@ -56,8 +56,8 @@ pub const JAPANESE: &Sentences<'_> = &[
     ("Which", "どの問いか"),
     // inventory, check, run, enrol
     (
-        "Read the machine whose files lie under this folder (a mounted disk, a VM image, a restored backup)",
-        "このフォルダー以下にファイルがある機器を読む（マウントしたディスク、VMイメージ、復元したバックアップ）",
+        "Read the machine whose files lie under this folder (a mounted disk, a VM image, a restored backup); registry exports of a Windows machine are read from `registry/*.reg` in it",
+        "このフォルダー以下にファイルがある機器を読む（マウントしたディスク、VMイメージ、復元したバックアップ）。Windowsのレジストリの書き出しは、その中の `registry/*.reg` から読む",
     ),
     (
         "Read that machine by the clock of this time (RFC 3339): what is kept for a span of days ends there",

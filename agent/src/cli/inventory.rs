@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tenken_shared::fact::{FactKind, FactRecord};
 use tenken_shared::text::{Text, printable};
 
+use super::told::Refused;
 use super::{Context, Format, host_json, output};
 use crate::paths::{Paths, default_data};
 use crate::probe::ProbeConfig;
@@ -54,15 +54,15 @@ pub fn run(args: &Args, context: Context) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+const NO_MACHINE: Text = Text::new(
+    "コンピューターの内容として読めません。ルートファイルシステムのあるフォルダを指定してください",
+    "no machine can be read there; give the folder that holds its root file system",
+);
+
 /// The live machine, or the one under `root` by the clock of `as_of`.
 pub fn open(root: Option<&std::path::Path>, as_of: Option<Timestamp>) -> anyhow::Result<Sys> {
     let Some(root) = root else { return Ok(Sys::live()) };
-    Sys::at_root(root, as_of).with_context(|| {
-        format!(
-            "cannot read a machine under {}; give the folder that holds its root file system",
-            root.display()
-        )
-    })
+    Sys::at_root(root, as_of).map_err(|error| Refused::of(root.display(), NO_MACHINE).because(error).into())
 }
 
 const HEADER: [Text; 4] = [

@@ -19,6 +19,7 @@ mod run;
 mod service;
 mod setup;
 mod status;
+mod told;
 
 use std::process::ExitCode;
 
@@ -109,7 +110,7 @@ pub fn main() -> ExitCode {
     match dispatch(&cli, context) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("tenken-agent: {}", printable(&format!("{error:#}")));
+            eprintln!("tenken-agent: {}", printable(&told::told(&error, context.lang)));
             ExitCode::from(EXIT_ERROR)
         }
     }

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use tenken_shared::text::Text;
 
 use super::common::{Common, runtime};
+use super::told::Refused;
 use super::{Context, output};
 use crate::delivery::{Delivery, Step};
 use crate::disk;
@@ -20,6 +21,11 @@ const ASKED: Text = Text::new(
     "The running agent was asked to change its key; it does so within a minute after its waiting reports are sent.",
 );
 const DONE: Text = Text::new("鍵を更新しました: ", "New key: ");
+
+const REPORT_FIRST: Text = Text::new(
+    "コレクタは先に全体の報告を求めています。エージェントを起動すれば、その後に鍵を交換します",
+    "the collector asks for a full report first; start the agent, it changes the key afterwards",
+);
 
 /// Runs the command.
 pub fn run(_args: &Args, common: &Common, context: Context) -> anyhow::Result<ExitCode> {
@@ -43,15 +49,16 @@ pub fn run(_args: &Args, common: &Common, context: Context) -> anyhow::Result<Ex
                 Step::Next => {}
                 Step::Stopped => return Err(RunError::Stopped.into()),
                 Step::ReportNeeded => {
-                    anyhow::bail!("the collector asks for a full report first; start the agent, it changes the key afterwards")
+                    return Err(Refused::new(REPORT_FIRST).into());
                 }
                 Step::Idle | Step::Wait(_) => {
                     let error = delivery.status.last_error.as_ref();
-                    anyhow::bail!("{}", error.map_or("not now", |e| e.detail.as_str()))
+                    let detail = error.map_or_else(String::new, |e| format!("{}: {}", e.code, e.detail));
+                    return Err(RunError::NotDelivered(detail).into());
                 }
             }
         }
-        Ok(())
+        anyhow::Ok(())
     })?;
     output::write(&format!("{}{}\n", DONE.get(context.lang), delivery.identity.key.key_id()))?;
     Ok(ExitCode::SUCCESS)

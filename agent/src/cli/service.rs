@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use tenken_service::{Place, ServiceError};
 use tenken_shared::text::Text;
 
 use super::common::Common;
+use super::told::Refused;
 use super::{Context, Format, output};
 use crate::key::Identity;
 use crate::service::{NAME, SERVICE};
@@ -64,9 +65,12 @@ pub fn run(args: &Args, common: &Common, context: Context) -> anyhow::Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
+const NO_PROGRAM: Text =
+    Text::new("このプログラムの場所が分かりません", "cannot tell where this program lies");
+
 /// Makes the service.
 pub fn install(common: &Common, context: Context) -> anyhow::Result<()> {
-    let program = std::env::current_exe().context("cannot tell where this program lies")?;
+    let program = std::env::current_exe().map_err(|error| Refused::new(NO_PROGRAM).because(error))?;
     let config = common.config_file().map(std::path::absolute).transpose()?;
     let paths = common.paths()?;
     let data = std::path::absolute(paths.data())?;

@@ -44,7 +44,7 @@ pub(super) fn write(rows: &[SoftwareRow], rest: &str) -> Result<Vec<u8>> {
     Ok(tagged(&plain))
 }
 
-/// Reads what [`write`] wrote: the rows in their order, and the rest.
+/// Reads what [`write()`] wrote: the rows in their order, and the rest.
 pub(super) fn read(bytes: &[u8]) -> Result<(Vec<SoftwareRow>, String)> {
     let damaged = || StoreError::Damaged("software list".into());
     let columns: Columns = postcard::from_bytes(&untagged(bytes)?).map_err(|_| damaged())?;
