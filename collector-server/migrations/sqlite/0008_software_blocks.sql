@@ -40,6 +40,8 @@ insert into sqlite_stat1 (tbl, idx, stat) values
     ('software_title', 'software_title_name', '100000 3'),
     ('host', 'sqlite_autoindex_host_1', '10000 10000 1'),
     ('host', 'host_uid', '10000 10000 1'),
-    ('host', 'host_name', '10000 10000 1 1');
+    ('host', 'host_name', '10000 10000 1 1'),
+    ('finding', 'finding', '310000 310000 31 1'),
+    ('finding', 'finding_control', '310000 310000 10000 2500 1');
 
 analyze sqlite_schema;
