@@ -2,11 +2,15 @@
 //!
 //! CSV starts with a byte-order mark so that Excel reads Japanese; a cell that a spreadsheet would take
 //! for a formula (`= + - @`, tab, carriage return at its start) gets an apostrophe before it; control and
-//! bidirectional characters are shown as `\u{..}`.
+//! bidirectional characters are shown as `\u{..}`. A table that was cut short says so in a last row.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use tenken_shared::text::printable;
+use tenken_shared::text::{Text, printable};
+
+/// Said of a table that a cap cut short.
+pub const CUT: Text =
+    Text::new("先頭の{}行だけです。続きがあります。", "Only the first {} rows; there are more.");
 
 /// Rows under named columns. Values are `null`, booleans, numbers and strings.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, utoipa::ToSchema)]
@@ -65,6 +69,11 @@ impl Table {
         push_row(&mut out, self.columns.iter().map(|c| cell(c)));
         for row in &self.rows {
             push_row(&mut out, row.iter().map(csv_value));
+        }
+        if self.truncated {
+            let said = format!("# {} {}", CUT.ja, CUT.en).replace("{}", &self.rows.len().to_string());
+            let empty = std::iter::repeat_n(String::new(), self.columns.len().saturating_sub(1));
+            push_row(&mut out, std::iter::once(said).chain(empty));
         }
         out
     }
@@ -157,6 +166,20 @@ mod tests {
     fn quotes_breaks_and_direction_marks_cannot_leave_the_cell() {
         assert_eq!(one(json!("a\",\"b")), "\"a\"\",\"\"b\"");
         assert_eq!(one(json!("a\nb\u{202e}c")), "a\\u{a}b\\u{202e}c");
+    }
+
+    #[test]
+    fn a_table_cut_short_says_so_in_its_last_row() {
+        let columns = vec!["a".into(), "b".into()];
+        let mut table = Table { columns, rows: vec![vec![json!(1), json!(2)]; 3], truncated: true };
+        let last = |table: &Table| {
+            let text = table.to_csv();
+            let mut reader = csv::Reader::from_reader(text.as_bytes());
+            reader.records().map(Result::unwrap).last().unwrap()
+        };
+        assert!(last(&table)[0].contains("3 rows") && last(&table)[0].contains("3行"), "{:?}", last(&table));
+        table.truncated = false;
+        assert_eq!(last(&table), vec!["1", "2"]);
     }
 
     #[test]

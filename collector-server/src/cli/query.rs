@@ -6,7 +6,7 @@ use tenken_shared::text::{Lang, Text};
 
 use super::door::DoorArgs;
 use super::output;
-use crate::export::{Format, Table};
+use crate::export::{CUT, Format, Table};
 use crate::http::query_api::SqlRequest;
 use crate::store::view;
 
@@ -37,8 +37,7 @@ impl Query {
         let question = SqlRequest { sql: self.sql, format: None };
         let table: Table = door.send(Method::POST, "/sql", &question).await?;
         if table.truncated {
-            let text = Text::new("先頭の{}行だけを表示します。", "only the first {} rows are shown");
-            eprintln!("{}", text.get(lang).replace("{}", &table.rows.len().to_string()));
+            eprintln!("{}", CUT.get(lang).replace("{}", &table.rows.len().to_string()));
         }
         match self.format {
             Format::Json => output::json(&table.to_objects()),

@@ -50,10 +50,15 @@ fn answer(table: &Table, format: Format) -> Response {
     }
 }
 
+/// Rows as CSV; `cut`: there are more.
+fn csv<T: Serialize>(columns: &[&str], rows: &[T], cut: bool) -> Response {
+    answer(&Table { truncated: cut, ..Table::of(columns, rows) }, Format::Csv)
+}
+
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct AsFormat {
-    /// `json` (default): one page; `csv`: every row, up to 100,000.
+    /// `json` (default): one page; `csv`: every row, up to 100,000. Where there are more, a last row says so.
     #[serde(default)]
     #[param(value_type = Option<String>)]
     format: Option<Format>,
@@ -72,7 +77,7 @@ impl AsFormat {
     /// A page, or an export.
     fn list<T: Serialize>(&self, list: List<T>, columns: &[&str]) -> Response {
         match self.is_csv() {
-            true => answer(&Table::of(columns, &list.items), Format::Csv),
+            true => csv(columns, &list.items, list.next.is_some()),
             false => Json(list).into_response(),
         }
     }
@@ -116,7 +121,7 @@ pub(super) async fn hosts(
         return Ok(Json(state.store.host_page(caller.org, filter, now).await?).into_response());
     }
     let page = state.store.host_export(caller.org, filter, MAX_EXPORT, now).await?;
-    Ok(answer(&Table::of(HOST_COLUMNS, &page.items), Format::Csv))
+    Ok(csv(HOST_COLUMNS, &page.items, page.next.is_some()))
 }
 
 /// The host of an address, by id or by a name that only one host has; of this organisation only.

@@ -229,7 +229,8 @@ fn titles(tx: &mut (dyn Tx + '_), org: i64, filter: &TitleFilter, limit: u32) ->
     let (like, from) = (contains(filter.text.trim()), filter.cursor().unwrap_or_default());
     let select = format!(
         "select t.title_id, t.name, t.version, t.arch, t.vendor, t.source,
-         (select count(distinct i.host_id) {TITLE_ROWS} ?1 and i.title_id = t.title_id)
+         case t.scope when 'user' then (select count(distinct i.host_id) {TITLE_ROWS} ?1 and i.title_id = t.title_id)
+         else (select count(*) {TITLE_ROWS} ?1 and i.title_id = t.title_id) end
          from software_title t where lower(t.name) like ?2 escape '\\'
          and exists (select 1 {TITLE_ROWS} ?1 and i.title_id = t.title_id)"
     );

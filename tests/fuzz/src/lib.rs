@@ -1,14 +1,39 @@
 //! Fuzz targets: everything that reads bytes from outside the program.
 //!
 //! A target is a plain function over bytes; it must not panic, hang or use memory out of proportion.
-//! The one list is [`all`]. `cargo ci` runs each under libFuzzer with coverage; `cargo test` runs
+//! The one list is [`GROUPS`]. `cargo ci` runs each under libFuzzer with coverage; `cargo test` runs
 //! every seed (our own fixtures) and some simple damage of it through each target on stable Rust.
 
-mod target;
+pub mod target;
 
-pub use target::all;
+pub use target::{GROUPS, all};
 
 use std::path::{Path, PathBuf};
+
+/// The environment variable that names the target to run.
+pub const TARGET_VARIABLE: &str = "TENKEN_FUZZ_TARGET";
+
+/// The program of one group under libFuzzer: [`TARGET_VARIABLE`] names the target, the arguments are libFuzzer's
+/// own. Linking one for each group leaves the counters of all others out: reading them would cost more than most
+/// runs.
+#[macro_export]
+macro_rules! program {
+    ($group:ident) => {
+        static CHOSEN: std::sync::LazyLock<&$crate::Target> =
+            std::sync::LazyLock::new(|| $crate::chosen($crate::target::$group::TARGETS));
+        libfuzzer_sys::fuzz_target!(|data: &[u8]| (CHOSEN.run)(data));
+    };
+}
+
+/// The target of a program that [`TARGET_VARIABLE`] names; ends the process where there is none.
+pub fn chosen(targets: &'static [Target]) -> &'static Target {
+    let name = std::env::var(TARGET_VARIABLE).unwrap_or_default();
+    targets.iter().find(|target| target.name == name).unwrap_or_else(|| {
+        let names: Vec<_> = targets.iter().map(|target| target.name).collect();
+        eprintln!("set {TARGET_VARIABLE} to one of: {}", names.join(", "));
+        std::process::exit(2)
+    })
+}
 
 /// One target.
 #[derive(Debug, Clone, Copy)]

@@ -1,39 +1,42 @@
 //! The list of targets.
 
-mod account;
-mod apt;
-mod backup;
-mod collector;
-mod event_log;
-mod history;
-mod kept;
-mod machine;
-mod package;
-mod posture;
-mod windows;
-mod wire;
+pub mod account;
+pub mod apt;
+pub mod backup;
+pub mod collector;
+pub mod event_log;
+pub mod history;
+pub mod kept;
+pub mod machine;
+pub mod package;
+pub mod posture;
+pub mod windows;
+pub mod wire;
 
 use crate::Target;
 
+/// A subject: the name of its program and its targets.
+pub type Group = (&'static str, &'static [Target]);
+
 /// Every target, by subject.
-const GROUPS: &[&[Target]] = &[
-    wire::TARGETS,
-    collector::TARGETS,
-    package::TARGETS,
-    apt::TARGETS,
-    history::TARGETS,
-    machine::TARGETS,
-    account::TARGETS,
-    backup::TARGETS,
-    posture::TARGETS,
-    windows::TARGETS,
-    event_log::TARGETS,
-    kept::TARGETS,
+pub const GROUPS: &[Group] = &[
+    ("wire", wire::TARGETS),
+    ("collector", collector::TARGETS),
+    ("package", package::TARGETS),
+    ("apt", apt::TARGETS),
+    ("history", history::TARGETS),
+    ("machine", machine::TARGETS),
+    ("account", account::TARGETS),
+    ("backup", backup::TARGETS),
+    ("posture", posture::TARGETS),
+    ("windows", windows::TARGETS),
+    ("event_log", event_log::TARGETS),
+    ("kept", kept::TARGETS),
 ];
 
 /// Every target.
 pub fn all() -> impl Iterator<Item = &'static Target> {
-    GROUPS.iter().flat_map(|group| group.iter())
+    GROUPS.iter().flat_map(|(_, targets)| targets.iter())
 }
 
 /// Runs `read` over the input as text, damage replaced as the probes do.

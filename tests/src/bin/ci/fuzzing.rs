@@ -2,7 +2,7 @@
 //!
 //! Works on stable Rust: the coverage pass is an ordinary LLVM pass. What is found new is kept in
 //! `target/fuzz/corpus/<target>` and makes the next run deeper; a failing input lies in
-//! `target/fuzz/failed/` and is run with `TENKEN_FUZZ_TARGET=<target> <program> <file>`.
+//! `target/fuzz/failed/` and is run with `TENKEN_FUZZ_TARGET=<target> target/debug/fuzz-<group> <file>`.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use std::sync::Mutex;
 use anyhow::{Context as _, Result};
 use e2e::workspace;
 use fuzz::Target;
+use fuzz::target::Group;
 use tenken_shared::ids::Digest;
 
 use crate::step::{Context, Outcome};
@@ -29,20 +30,26 @@ const COVERAGE: &str = ".ci/rustc-coverage";
 pub fn run(context: &mut Context) -> Result<Outcome> {
     let folder = workspace::target_dir().join("fuzz");
     // In the features and profile of the step `build`, so that only the crates of this workspace are built again.
-    let mut build = context.cargo(&["build", "--workspace", "--bin", "fuzz", "--features", "fuzz/libfuzzer"]);
+    let mut build =
+        context.cargo(&["build", "--workspace", "--bin", "fuzz-*", "--features", "fuzz/libfuzzer"]);
     build.env("RUSTC_WORKSPACE_WRAPPER", workspace::root().join(COVERAGE));
-    build.env("CARGO_PROFILE_DEV_OPT_LEVEL", "2").env("CARGO_INCREMENTAL", "0");
+    // More optimisation costs more in building than it saves in a million runs.
+    build.env("CARGO_PROFILE_DEV_OPT_LEVEL", "1").env("CARGO_PROFILE_DEV_DEBUG", "0");
+    build.env("CARGO_INCREMENTAL", "0");
     let built = context.run(&mut build)?;
     if !matches!(built, Outcome::Passed) {
         return Ok(built);
     }
-    let program = workspace::target_dir().join("debug/fuzz");
-    let waiting = Mutex::new(fuzz::all().collect::<VecDeque<_>>());
+    let of_group = |&(group, targets): &Group| {
+        let program = workspace::target_dir().join(format!("debug/fuzz-{group}"));
+        targets.iter().map(move |target| (program.clone(), target))
+    };
+    let waiting = Mutex::new(fuzz::GROUPS.iter().flat_map(of_group).collect::<VecDeque<_>>());
     let failed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..AT_ONCE {
             scope.spawn(|| {
-                while let Some(target) = next(&waiting) {
+                while let Some((program, target)) = next(&waiting) {
                     if let Err(error) = run_one(target, &program, &folder, context.fuzz_runs) {
                         keep(&failed, format!("{}: {error:#}", target.name));
                     }
@@ -54,7 +61,7 @@ pub fn run(context: &mut Context) -> Result<Outcome> {
     Ok(if failed.is_empty() { Outcome::Passed } else { Outcome::Failed(failed.join("; ")) })
 }
 
-fn next(waiting: &Mutex<VecDeque<&'static Target>>) -> Option<&'static Target> {
+fn next<T>(waiting: &Mutex<VecDeque<T>>) -> Option<T> {
     waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front()
 }
 
@@ -69,7 +76,7 @@ fn run_one(target: &Target, program: &Path, folder: &Path, runs: u64) -> Result<
     let log = failed.with_file_name(format!("{}.log", target.name));
     let file = std::fs::File::create(&log)?;
     let status = Command::new(program)
-        .env("TENKEN_FUZZ_TARGET", target.name)
+        .env(fuzz::TARGET_VARIABLE, target.name)
         .arg(format!("-runs={runs}"))
         .arg(format!("-max_len={}", target.max_len))
         .arg(format!("-timeout={TIMEOUT_S}"))

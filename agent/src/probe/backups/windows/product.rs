@@ -37,7 +37,7 @@ const NOT_READ: &[Product] = &[
         services: &["MMS", "AcrSch2Svc"],
         titles: &["Acronis Cyber Protect", "Acronis Backup", "Acronis True Image", "Cyber Protect Agent"],
     },
-    // Its event ids can be set by the user, its logs are pages for people.
+    // Its events have ids that are documented nowhere, and can be switched off; its logs are pages for people.
     Product { name: "macrium_reflect", services: &["MacriumService"], titles: &["Macrium Reflect"] },
     Product { name: "active_image_protector", services: &[], titles: &["ActiveImage Protector", "Actiphy"] },
     Product {

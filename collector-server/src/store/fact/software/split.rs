@@ -228,8 +228,9 @@ pub fn split(bytes: &[u8]) -> Option<Split<'_>> {
         return None;
     }
     let [] = content.body.items;
-    if !items.is_sorted_by(|a, b| order(a) < order(b)) || items.iter().any(|i| i.user.as_deref() == Some(""))
-    {
+    // Of what is there for all users a machine has one row.
+    let odd_user = |i: &Item<'_>| i.user.as_deref().is_some_and(|user| user.is_empty() || i.scope != "user");
+    if !items.is_sorted_by(|a, b| order(a) < order(b)) || items.iter().any(odd_user) {
         return None;
     }
     let time = |item: &Item<'_>| match &item.installed_at {
@@ -303,6 +304,7 @@ mod tests {
         let leap = BASH.replace("04:05Z", "04:60Z");
         let extra = ZSH.replace(r#""version""#, r#""vendor_id":"9","version""#);
         let empty_user = ZSH.replace("S-1", "");
+        let user_of_all = ZSH.replace(r#""scope":"user""#, r#""scope":"machine""#);
         for items in [
             format!("{ZSH},{BASH}"),
             format!("{BASH} ,{ZSH}"),
@@ -312,6 +314,7 @@ mod tests {
             leap,
             extra,
             empty_user,
+            user_of_all,
             format!("{BASH},{BASH}"),
         ] {
             assert!(split(content(&items).as_bytes()).is_none(), "{items}");

@@ -1,0 +1,3 @@
+#![no_main]
+
+fuzz::program!(event_log);
