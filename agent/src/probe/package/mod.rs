@@ -7,6 +7,7 @@ pub mod apt_conf;
 pub mod deb822;
 pub mod deb_version;
 pub mod dpkg;
+pub mod modulemd;
 pub mod pacman;
 pub mod repodata;
 pub mod rpm;

@@ -5,8 +5,10 @@
 //! Severity, CVE ids and dates come from the advisories. An update from a repository without any (BaseOS of
 //! CentOS Stream, beside EPEL which has them) has an unknown `security`; `security_known` is false where no
 //! repository has any. Priorities decide as dnf and zypper let them. A package that every repository excludes
-//! (`excludepkgs`, `includepkgs`) is held, not up to date. Which module streams are enabled is not judged:
-//! where modular packages are installed the fact is `partial`.
+//! (`excludepkgs`, `includepkgs`) is held, not up to date. Packages of module streams that are not in use are left
+//! out (`modules`).
+
+mod modules;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::BufReader;
@@ -14,6 +16,7 @@ use std::io::BufReader;
 use tenken_shared::collected::{Reason, SourceState, Status};
 use tenken_shared::fact::updates::{MetadataAge, PendingUpdate};
 
+use self::modules::Modules;
 use super::{Part, class};
 use crate::probe::package::apt::pin::glob;
 use crate::probe::package::repodata::{self, Advisory, Offer};
@@ -41,7 +44,8 @@ pub fn collect(sys: &Sys) -> Option<Part> {
     if installed.is_empty() && part.sources.is_empty() {
         return None;
     }
-    let repositories = match repositories(sys) {
+    let conf: Vec<String> = DNF_CONF.iter().filter_map(|path| sys.read_text(path).ok()).collect();
+    let repositories = match repositories(sys, &conf) {
         Ok(repositories) => repositories,
         Err(error) => {
             part.sources.push(settle::gap("rpm:repositories", &error));
@@ -64,8 +68,14 @@ pub fn collect(sys: &Sys) -> Option<Part> {
         let reason = Reason::with("metadata_missing", "no repository is enabled");
         part.sources.push(SourceState::gap("rpm:repositories", Status::Failed, reason));
     }
-    if installed.values().any(|p| p.module.is_some()) {
-        part.sources.push(settle::partial("rpm:modules", 0, Reason::new("modular_packages_not_judged")));
+    match found.modules.settle(sys, &conf) {
+        Ok(active) => {
+            found.offers.values_mut().for_each(|list| list.retain(|o| o.is_hotfix || active.lets(&o.offer)));
+            if let Some(reason) = active.gap(installed.values().filter_map(|p| p.module.as_deref())) {
+                part.sources.push(settle::partial("rpm:modules", 0, reason));
+            }
+        }
+        Err(error) => part.sources.push(settle::gap("rpm:modules", &error)),
     }
     part.security_known = repositories.iter().any(|r| found.telling.contains(&r.id));
     let held = held(sys);
@@ -113,6 +123,8 @@ struct Repository {
     included: Vec<String>,
     /// The smallest number wins, whatever the versions.
     priority: i64,
+    /// Its packages count whatever module streams say.
+    is_hotfix: bool,
 }
 
 impl Repository {
@@ -145,8 +157,7 @@ const INCLUDED: &[&str] = &["includepkgs"];
 const DEFAULT_PRIORITY: i64 = 99;
 
 /// Enabled repositories of all `.repo` files. What dnf's own settings exclude and include applies to each.
-fn repositories(sys: &Sys) -> Result<Vec<Repository>, SysError> {
-    let conf: Vec<String> = DNF_CONF.iter().filter_map(|path| sys.read_text(path).ok()).collect();
+fn repositories(sys: &Sys, conf: &[String]) -> Result<Vec<Repository>, SysError> {
     let main =
         |keys: &[&str]| -> Vec<String> { conf.iter().flat_map(|text| words(text, "main", keys)).collect() };
     let (main_excluded, main_included) = (main(EXCLUDED), main(INCLUDED));
@@ -170,6 +181,7 @@ fn repositories(sys: &Sys) -> Result<Vec<Repository>, SysError> {
                         excluded: [words(&text, id, EXCLUDED), main_excluded.clone()].concat(),
                         included: [words(&text, id, INCLUDED), main_included.clone()].concat(),
                         priority: priority.unwrap_or(DEFAULT_PRIORITY),
+                        is_hotfix: ini(&text, id, "module_hotfixes").is_some_and(is_yes),
                     });
                 }
             }
@@ -187,6 +199,7 @@ struct Found {
     by_name: HashMap<String, Vec<usize>>,
     /// Repositories with advisories: only they can tell that an update is none of security.
     telling: BTreeSet<String>,
+    modules: Modules,
 }
 
 /// One package in one repository.
@@ -196,6 +209,7 @@ struct Offered {
     priority: i64,
     /// Kept from being installed from there.
     shut_out: bool,
+    is_hotfix: bool,
 }
 
 /// The folder with a repository's cached `repodata`.
@@ -259,6 +273,7 @@ fn read_repository(
             offer,
             repository: repository.id.clone(),
             priority: repository.priority,
+            is_hotfix: repository.is_hotfix,
         });
     })
     .map_err(|e| SysError::malformed(&primary, e))?;
@@ -280,6 +295,11 @@ fn read_repository(
             found.telling.insert(repository.id.clone());
         }
     }
+    if let Some(modules) = repomd.file("modules") {
+        let path = format!("{folder}/{modules}");
+        let input = BufReader::new(unpack::open(sys, &path)?);
+        found.modules.read(input, &wanted).map_err(|e| SysError::malformed(&path, e))?;
+    }
     Ok(count)
 }
 
@@ -293,10 +313,6 @@ fn held(sys: &Sys) -> Vec<String> {
     });
     let zypper = sys.read_text(ZYPPER_LOCKS).map(|text| zypper_locks(&text)).unwrap_or_default();
     names.chain(zypper).collect()
-}
-
-fn is_modular(evr: &str) -> bool {
-    evr.contains(".module")
 }
 
 /// The offer that replaces what is installed. Repositories that shut the package out altogether count only
@@ -313,9 +329,8 @@ fn best<'o>(mut offers: Vec<&'o Offered>, installed: &str) -> Option<&'o Offered
 fn pending(package: &Package, found: &Found, held: &[String]) -> Option<PendingUpdate> {
     let (installed, arch) = (package.evr(), package.arch.as_deref().unwrap_or_default());
     let fits = |offer: &&Offered| {
-        let Offer { arch: of_arch, evr, .. } = &offer.offer;
-        (of_arch == arch || of_arch == "noarch" || arch == "noarch")
-            && is_modular(evr) == package.module.is_some()
+        let of_arch = &offer.offer.arch;
+        of_arch == arch || of_arch == "noarch" || arch == "noarch"
     };
     let offers = found.offers.get(&package.name)?.iter().filter(fits).collect();
     let Offered { offer: best, repository, shut_out, .. } = best(offers, &installed)?;

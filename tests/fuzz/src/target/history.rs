@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
-use tenken_agent::probe::package::repodata;
+use tenken_agent::probe::package::{modulemd, repodata};
 use tenken_agent::probe::removable_devices::{kernel_log, sysfs};
 use tenken_agent::probe::{restart, update_history, update_settings};
 
@@ -14,6 +14,7 @@ pub const TARGETS: &[Target] = &[
     Target::over("repomd", repomd, &[]).samples(REPOMD).max_len(1024),
     Target::over("repodata_primary", repodata_primary, &[]).samples(PRIMARY).max_len(1024),
     Target::over("repodata_updateinfo", repodata_updateinfo, &[]).samples(UPDATEINFO).max_len(1536),
+    Target::over("modules_yaml", modules_yaml, &[]).samples(MODULES).max_len(1024),
     Target::over(
         "apt_history",
         apt_history,
@@ -38,6 +39,10 @@ const PRIMARY: &[&str] = &[
 ];
 const UPDATEINFO: &[&str] = &[
     r#"<updates><update from="x" type="security" status="final"><id>RHSA-2026:1</id><title>a &lt;b&gt;</title><severity>Important</severity><issued date="2026-11-23 00:00:00"/><references><reference type="cve" id="CVE-2026-1"/></references><pkglist><collection><package name="bash" arch="x86_64" epoch="0" version="5.1" release="10"><filename>x</filename></package></collection></pkglist></update></updates>"#,
+];
+const MODULES: &[&str] = &[
+    "---\ndocument: modulemd\nversion: 2\ndata:\n  name: db\n  stream: \"1.6\"\n  context: c1\n  static_context: true\n  description: >-\n    a: \"b\"\n    - c\n  dependencies:\n  - requires:\n      platform: [el8]\n      lang: [3.6, -3.5]\n      any: []\n  artifacts:\n    rpms:\n    - db-0:1.6-2.module_el8+8.noarch\n...\n---\ndocument: modulemd-defaults\nversion: 1\ndata: {module: db, stream: '1.6'}\n...\n",
+    "document: modulemd\ndata:\n  name: &a db\n  stream: !!str 1\n  dependencies:\n    requires: {platform: f28, x: *a}\n",
 ];
 const LOGS: &[&str] = &[
     "2026-11-23 10:00:00 startup archives unpack\n2026-11-23 10:00:01 upgrade bash:amd64 5.1-1 5.2-1\n2026-11-23 10:00:02 status installed bash:amd64 5.2-1\n",
@@ -65,6 +70,10 @@ fn repomd(data: &[u8]) {
             assert!(repomd.file(kind).is_none_or(|name| !name.contains('/')));
         }
     }
+}
+
+fn modules_yaml(data: &[u8]) {
+    let _ = modulemd::scan(data, &|name| name != "other", &mut |_| {});
 }
 
 fn repodata_primary(data: &[u8]) {
