@@ -13,6 +13,8 @@ pub const WATCH: &[&str] = &[
     "/var/lib/rpm",
     "/usr/lib/sysimage/rpm",
     "/var/cache/dnf",
+    "/etc/yum.repos.d",
+    "/etc/dnf",
     "/var/cache/zypp/raw",
     "/lib/apk/db/installed",
     "/var/lib/pacman/local",
