@@ -185,7 +185,7 @@ async fn connection(doctor: &mut Doctor, settings: &Settings, paths: &Paths, ide
             Ok(pong) => {
                 let detail = format!("{url}: {} ms", pong.round_trip_ms);
                 doctor.say("connection", Level::Ok, detail, None);
-                let detail = doctor.text("コレクタ自身のCA", "the collector's own CA");
+                let detail = doctor.text("コレクター自身のCA", "the collector's own CA");
                 doctor.say("tls", Level::Ok, format!("{detail}: {}", pong.issuer), None);
                 if settings.trust_os_store {
                     not_needed(doctor);
@@ -221,7 +221,7 @@ fn intercepted(
     by_store: Result<Pong, TransportError>,
 ) {
     let head = doctor.text(
-        "コレクタのCAではない発行者の証明書が提示されました",
+        "コレクターのCAではない発行者の証明書が提示されました",
         "the certificate presented is not issued by the collector's CA but by",
     );
     let detail = format!("{url}: {head}: {issuer} ({cause})");
@@ -244,7 +244,7 @@ fn intercepted(
         }
         (Err(TransportError::Certificate { detail: other, .. }), _) if other != cause => {
             let advice = Text::new(
-                "OSはこの発行者を信頼していますが、証明書がこのアドレスのものとして正しくありません。TLS検査装置はIPアドレス宛ての証明書を正しく作れないことがあります。コレクタに名前(DNS)を付け、その名前を含む登録トークンで登録し直すか、検査対象から外してもらってください。",
+                "OSはこの発行者を信頼していますが、証明書がこのアドレスのものとして正しくありません。TLS検査装置はIPアドレス宛ての証明書を正しく作れないことがあります。コレクターに名前(DNS)を付け、その名前を含む登録トークンで登録し直すか、検査対象から外してもらってください。",
                 "The operating system trusts this issuer, but the certificate is not right for this address. Devices that inspect TLS often cannot make one for an IP address: give the collector a DNS name and enrol with a token that carries it, or have the address exempted.",
             );
             doctor.say("tls", Level::Problem, format!("{detail}; {other}"), Some(advice));
@@ -269,7 +269,7 @@ fn clock(doctor: &mut Doctor, offset_ms: i64) {
         return;
     }
     let advice = Text::new(
-        "このコンピューターの時計がコレクタと大きくずれています。時刻同期(chrony や systemd-timesyncd)を有効にしてください。報告はずれを補正して受け付けられます。",
+        "このコンピューターの時計がコレクターと大きくずれています。時刻同期(chrony や systemd-timesyncd)を有効にしてください。報告はずれを補正して受け付けられます。",
         "This machine's clock is far from the collector's. Turn time synchronisation on (chrony, systemd-timesyncd). Reports are accepted, corrected by the offset.",
     );
     doctor.say("clock", Level::Warning, detail, Some(advice));
@@ -322,7 +322,7 @@ fn delivery(doctor: &mut Doctor, paths: &Paths) {
     if refused > 0 {
         let detail = format!("{}: {refused}", paths.quarantine().display());
         let advice = Text::new(
-            "コレクタが受け付けなかった報告です。エージェントとコレクタの版を揃え、このファイルを添えて問い合わせてください。",
+            "コレクターが受け付けなかった報告です。エージェントとコレクターの版を揃え、このファイルを添えて問い合わせてください。",
             "The collector refused these reports. Bring agent and collector to the same version, and send these files with a question.",
         );
         doctor.say("quarantine", Level::Warning, detail, Some(advice));

@@ -12,7 +12,7 @@ pub const NAME: &str = "tenken-collector";
 /// The service.
 pub const SERVICE: Service = Service {
     name: NAME,
-    title: "Tenken Collector (点検コレクタ)",
+    title: "Tenken Collector (点検コレクター)",
     about: "点検エージェントの報告を受け取り、評価基準に照らして判定します。 / Receives the reports of Tenken agents and judges them.",
     unit: include_str!("tenken-collector.service"),
     account: Account::Virtual,

@@ -61,8 +61,8 @@ impl DeviceKind {
             Self::Pc => Text::new("PC", "PC"),
             Self::ThinClient => Text::new("シンクライアント", "Thin client"),
             Self::VirtualPc => Text::new("仮想PC", "Virtual PC"),
-            Self::Server => Text::new("サーバ", "Server"),
-            Self::VirtualServer => Text::new("仮想サーバ", "Virtual server"),
+            Self::Server => Text::new("サーバー", "Server"),
+            Self::VirtualServer => Text::new("仮想サーバー", "Virtual server"),
             Self::Hypervisor => Text::new("ハイパーバイザ", "Hypervisor"),
             Self::Container => Text::new("コンテナ", "Container"),
         }

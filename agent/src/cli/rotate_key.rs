@@ -23,7 +23,7 @@ const ASKED: Text = Text::new(
 const DONE: Text = Text::new("鍵を更新しました: ", "New key: ");
 
 const REPORT_FIRST: Text = Text::new(
-    "コレクタは先に全体の報告を求めています。エージェントを起動すれば、その後に鍵を交換します",
+    "コレクターは先に全体の報告を求めています。エージェントを起動すれば、その後に鍵を交換します",
     "the collector asks for a full report first; start the agent, it changes the key afterwards",
 );
 

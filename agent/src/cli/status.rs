@@ -85,7 +85,7 @@ fn table(status: &Status, enrolled: bool, running: Option<bool>, lang: Lang) -> 
     let rows = [
         (Text::new("ホスト", "Host"), host),
         (Text::new("エージェント", "Agent"), running),
-        (Text::new("コレクタ", "Collector"), status.collectors.join(", ")),
+        (Text::new("コレクター", "Collector"), status.collectors.join(", ")),
         (Text::new("TLSの信頼", "TLS trust"), trust),
         (Text::new("報告停止", "Stopped"), problem(&status.stopped)),
         (Text::new("最後に受理された報告", "Last accepted report"), {

@@ -89,7 +89,7 @@ fn japanese(error: &(dyn Error + 'static)) -> Option<String> {
             RunError::Runtime(error) => format!("起動できません: {error}"),
             RunError::Runner(detail) => format!("調査の処理が予期せず終わりました: {detail}"),
             RunError::NotDelivered(detail) => format!("何も送れませんでした: {detail}"),
-            RunError::Stopped => "コレクタがこのホストを廃止または失効させました。再び報告させるには登録し直してください".into(),
+            RunError::Stopped => "コレクターがこのホストを廃止または失効させました。再び報告させるには登録し直してください".into(),
         })
     } else if let Some(error) = error.downcast_ref::<DeliveryError>() {
         Some(match error {
@@ -100,7 +100,7 @@ fn japanese(error: &(dyn Error + 'static)) -> Option<String> {
         Some(match error {
             EnrolError::Enrolled { host } => {
                 format!(
-                    "このコンピューターは別のコレクタにホスト {host} として登録されています。その登録を捨てるには `--replace` を付けてください"
+                    "このコンピューターは別のコレクターにホスト {host} として登録されています。その登録を捨てるには `--replace` を付けてください"
                 )
             }
             EnrolError::Key(error) => of(error),
@@ -108,9 +108,9 @@ fn japanese(error: &(dyn Error + 'static)) -> Option<String> {
             EnrolError::Transport(error) => of(error),
             EnrolError::Refused { code, message, .. } => {
                 let message = message.iter().map(|text| format!(": {text}")).collect::<String>();
-                format!("コレクタの応答は `{code}` でした{message}")
+                format!("コレクターの応答は `{code}` でした{message}")
             }
-            EnrolError::Incomplete(what) => format!("コレクタの応答に足りないものがあります: {what}"),
+            EnrolError::Incomplete(what) => format!("コレクターの応答に足りないものがあります: {what}"),
         })
     } else if let Some(error) = error.downcast_ref::<CheckError>() {
         Some(match error {
@@ -176,7 +176,7 @@ fn transport(error: &TransportError) -> String {
         TransportError::TimedOut { url } => format!("{url} から時間内に応答がありません"),
         TransportError::Broken { url, detail } => format!("{url} との接続が切れました: {detail}"),
         TransportError::Unsigned { url, status, detail } => {
-            format!("{url} の応答にコレクタの署名がありません(HTTP {status}): {detail}")
+            format!("{url} の応答にコレクターの署名がありません(HTTP {status}): {detail}")
         }
         TransportError::UnknownSigner { url } => {
             format!("{url} の応答は、ここで知らない鍵で署名されています")

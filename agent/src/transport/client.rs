@@ -101,7 +101,7 @@ pub enum TransportError {
 
 /// What to do where a collector shows a certificate or key that is not the one of the enrolment.
 pub const REPLACED: Text = Text::new(
-    "別のTenkenコレクタが応答しているか、このコンピューターが停止している間にコレクタの証明書または鍵が交換されました。アドレスを確認し、正しければ管理者に新しいトークンを求めて `tenken-agent enrol --replace トークン` を実行してください。",
+    "別のTenkenコレクターが応答しているか、このコンピューターが停止している間にコレクターの証明書または鍵が交換されました。アドレスを確認し、正しければ管理者に新しいトークンを求めて `tenken-agent enrol --replace トークン` を実行してください。",
     "Another Tenken collector answers, or the collector's certificate or key was replaced while this machine was away. Check the address; if it is right, ask the administrator for a new token and run `tenken-agent enrol --replace TOKEN`.",
 );
 
@@ -138,15 +138,15 @@ impl TransportError {
                 "Write the `proxy` setting as http://host:port.",
             ),
             Self::BadUrl(_) => Text::new(
-                "管理者に新しい登録トークンを求めてください。コレクタのアドレスは https:// で始まる必要があります。",
+                "管理者に新しい登録トークンを求めてください。コレクターのアドレスは https:// で始まる必要があります。",
                 "Ask the administrator for a new enrolment token; the collector's address must begin with https://.",
             ),
             Self::Connect { .. } | Self::Broken { .. } => Text::new(
-                "コレクタが動いているか、アドレスとポートが正しいか、ファイアウォールやプロキシが通信を止めていないかを確認してください。復旧すれば溜まったレポートは自動で送られます。",
+                "コレクターが動いているか、アドレスとポートが正しいか、ファイアウォールやプロキシが通信を止めていないかを確認してください。復旧すれば溜まったレポートは自動で送られます。",
                 "Check that the collector runs, that address and port are right, and that no firewall or proxy stops the traffic. Waiting reports are sent by themselves once it is back.",
             ),
             Self::Name { .. } => Text::new(
-                "DNSの設定を確認してください。名前はコレクタの登録トークンに書かれたものです。",
+                "DNSの設定を確認してください。名前はコレクターの登録トークンに書かれたものです。",
                 "Check the DNS settings. The name is the one written in the collector's enrolment token.",
             ),
             Self::ProxyAuth { .. } => Text::new(
@@ -154,7 +154,7 @@ impl TransportError {
                 "Put the right credentials into the `proxy` setting: http://user:password@host:port.",
             ),
             Self::ProxyRefused { .. } => Text::new(
-                "プロキシの管理者に、コレクタのアドレスとポートへのCONNECTを許可するよう依頼してください。",
+                "プロキシの管理者に、コレクターのアドレスとポートへのCONNECTを許可するよう依頼してください。",
                 "Ask whoever runs the proxy to allow CONNECT to the collector's address and port.",
             ),
             Self::UnknownSigner { .. } => REPLACED,
@@ -164,11 +164,11 @@ impl TransportError {
                 "Something inspects TLS on the way, or another server answers. Best: have this address exempted from inspection. Only where that is impossible, set trust_os_store = true (the inspecting device can then read the traffic; signatures still keep it from changing anything).",
             ),
             Self::TimedOut { .. } => Text::new(
-                "回線かコレクタが遅すぎます。続くようなら request_timeout_s を増やし、コレクタの負荷を確認してください。",
+                "回線かコレクターが遅すぎます。続くようなら request_timeout_s を増やし、コレクターの負荷を確認してください。",
                 "The line or the collector is too slow. If this persists raise request_timeout_s and look at the collector's load.",
             ),
             Self::Unsigned { .. } => Text::new(
-                "コレクタ以外(プロキシの警告画面、別のサーバー、リバースプロキシのエラー)が応答しました。アドレスとプロキシの設定を確認してください。",
+                "コレクター以外(プロキシの警告画面、別のサーバー、リバースプロキシのエラー)が応答しました。アドレスとプロキシの設定を確認してください。",
                 "Something other than the collector answered (a proxy's block page, another server, a reverse proxy's error). Check the address and the proxy settings.",
             ),
         }

@@ -61,7 +61,7 @@ static SENTENCES: &[(&str, Text)] = &[
     (
         "header",
         Text::new(
-            "スナップショットの署名(収集サーバの鍵)",
+            "スナップショットの署名(収集サーバーの鍵)",
             "Signature of the snapshot (the collector's key)",
         ),
     ),

@@ -176,10 +176,12 @@ impl Place {
 
     /// Keys from the top; `-` in a list.
     fn path(&self) -> Vec<&str> {
-        let step = |frame| match frame {
-            &Frame::Map(ref key) => key.as_deref().unwrap_or_default(),
-            Frame::List => "-",
-        };
+        fn step(frame: &Frame) -> &str {
+            match frame {
+                Frame::Map(key) => key.as_deref().unwrap_or_default(),
+                Frame::List => "-",
+            }
+        }
         self.0.iter().map(step).collect()
     }
 }

@@ -21,7 +21,7 @@ const DEVICE_MESSAGES: &[(&str, Text)] = &[
     (
         "kind_unknown",
         Text::new(
-            "筐体の情報がなく、PCかサーバかを区別できません",
+            "筐体の情報がなく、PCかサーバーかを区別できません",
             "Nothing says whether this is a PC or a server",
         ),
     ),

@@ -11,7 +11,7 @@ pub static CONTROL: Control = Control {
     version: 1,
     criteria: &["3-1-1-2"],
     title: Text::new(
-        "サーバ・仮想サーバ・ハイパーバイザの製造元とOSが分かる",
+        "サーバー・仮想サーバー・ハイパーバイザの製造元とOSが分かる",
         "Maker and OS of the server, virtual server or hypervisor are known",
     ),
     severity: Severity::Medium,

@@ -11,8 +11,8 @@ use crate::Target;
 
 /// Targets of this module.
 pub const TARGETS: &[Target] = &[
-    Target::over("event_log_record", record, &[]).made(made_fragments).max_len(2048),
-    Target::over("event_log_chunk", chunk, &[]).made(made_records).max_len(4096),
+    Target::over("event_log_record", record, &[]).made(made_fragments).max_len(1024),
+    Target::over("event_log_chunk", chunk, &[]).made(made_records).max_len(2048),
 ];
 
 const FILE_HEADER: usize = 4096;

@@ -18,8 +18,9 @@ use crate::Target;
 /// A subject: the name of its program and its targets.
 pub type Group = (&'static str, &'static [Target]);
 
-/// Every target, by subject.
+/// Every target, by subject; the slowest first, so that none runs on alone at the end.
 pub const GROUPS: &[Group] = &[
+    ("event_log", event_log::TARGETS),
     ("wire", wire::TARGETS),
     ("collector", collector::TARGETS),
     ("package", package::TARGETS),
@@ -30,7 +31,6 @@ pub const GROUPS: &[Group] = &[
     ("backup", backup::TARGETS),
     ("posture", posture::TARGETS),
     ("windows", windows::TARGETS),
-    ("event_log", event_log::TARGETS),
     ("kept", kept::TARGETS),
 ];
 

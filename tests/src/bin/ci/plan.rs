@@ -128,7 +128,9 @@ fn windows(context: &mut Context) -> Result<Outcome> {
     let all = |mut command: Command| {
         command
             .args(["--target", WINDOWS, "--lib", "--bins", "--tests", "-p", "tenken-service"])
-            .args(SHIPPED);
+            .args(SHIPPED)
+            // Linking it costs more than the lines of a trace are worth.
+            .env("CARGO_PROFILE_DEV_DEBUG", "0");
         command
     };
     let build = all(context.cargo(&["build"]));

@@ -62,7 +62,7 @@ impl Modules {
             }
             for build in self.of(&module, &stream) {
                 if choice.fits(self, build, MAX_CHAIN) {
-                    signatures.insert(signature(build));
+                    signatures.insert(Signature::of(build));
                     // What it needs and nobody chose comes with it.
                     for (needed, streams) in &build.requires {
                         if let Some(stream) = choice.brought(self, needed, streams) {
@@ -75,7 +75,7 @@ impl Modules {
         }
         let mut active = Active::default();
         for build in &self.builds {
-            let counts = signatures.contains(&signature(build));
+            let counts = signatures.contains(&Signature::of(build));
             active.streams.insert((build.module.clone(), build.stream.clone()));
             for artifact in &build.artifacts {
                 *active.artifacts.entry(artifact.clone()).or_default() |= counts;
@@ -96,10 +96,20 @@ impl Modules {
 }
 
 /// What builds have in common that count together: all but version and platform.
-fn signature(build: &Build) -> (&str, &str, Option<&str>, Vec<&(String, Vec<String>)>) {
-    let context = build.static_context.as_deref();
-    let requires = build.requires.iter().filter(|(module, _)| module != PLATFORM && context.is_none());
-    (&build.module, &build.stream, context, requires.collect())
+#[derive(PartialEq, Eq, Hash)]
+struct Signature<'b> {
+    module: &'b str,
+    stream: &'b str,
+    context: Option<&'b str>,
+    requires: Vec<&'b (String, Vec<String>)>,
+}
+
+impl<'b> Signature<'b> {
+    fn of(build: &'b Build) -> Self {
+        let context = build.static_context.as_deref();
+        let requires = build.requires.iter().filter(|(module, _)| module != PLATFORM && context.is_none());
+        Self { module: &build.module, stream: &build.stream, context, requires: requires.collect() }
+    }
 }
 
 /// Which stream each module has.
