@@ -1,11 +1,13 @@
 //! Pages of findings and of software: each reads along an index from where the page before ended. A cross
 //! join tells SQLite, which keeps no statistics here, which table to begin with; PostgreSQL knows anyway.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 use tenken_shared::finding::Outcome;
 
 use super::along::Along;
-use super::db::params;
+use super::db::{Param, params};
 use super::fact::software::BLOCK;
 use super::lapse::{self, Lapsed};
 use super::query::contains;
@@ -228,25 +230,60 @@ fn by_host(
 fn titles(tx: &mut (dyn Tx + '_), org: i64, filter: &TitleFilter, limit: u32) -> Result<List<TitleRow>> {
     let (like, from) = (contains(filter.text.trim()), filter.cursor().unwrap_or_default());
     let select = format!(
-        "select t.title_id, t.name, t.version, t.arch, t.vendor, t.source,
-         case t.scope when 'user' then (select count(distinct i.host_id) {TITLE_ROWS} ?1 and i.title_id = t.title_id)
-         else (select count(*) {TITLE_ROWS} ?1 and i.title_id = t.title_id) end
+        "select t.title_id, t.name, t.version, t.arch, t.vendor, t.source, t.scope
          from software_title t where lower(t.name) like ?2 escape '\\'
          and exists (select 1 {TITLE_ROWS} ?1 and i.title_id = t.title_id)"
     );
     let columns = &["t.name", "t.title_id"];
     let along = Along { columns, from: Cursor::values(from.as_ref()), desc: filter.desc };
-    along.page(tx, &select, params![org, &like], (&order("name", filter.desc), limit), |row| {
-        let title = TitleRow {
-            name: row.text(1)?.to_owned(),
-            version: row.text(2)?.to_owned(),
-            arch: row.opt_string(3)?,
-            vendor: row.opt_string(4)?,
-            source: row.text(5)?.to_owned(),
-            hosts: u64::try_from(row.int(6)?).unwrap_or_default(),
-        };
-        Ok((vec![title.name.as_str().into(), row.int(0)?.into()], title))
-    })
+    let mut counted = Vec::new();
+    let mut list =
+        along.page(tx, &select, params![org, &like], (&order("name", filter.desc), limit), |row| {
+            let title = TitleRow {
+                name: row.text(1)?.to_owned(),
+                version: row.text(2)?.to_owned(),
+                arch: row.opt_string(3)?,
+                vendor: row.opt_string(4)?,
+                source: row.text(5)?.to_owned(),
+                hosts: 0,
+            };
+            counted.push((row.int(0)?, row.text(6)? == "user"));
+            Ok((vec![title.name.as_str().into(), row.int(0)?.into()], title))
+        })?;
+    for (titles, rows) in counted.chunks(COUNTED).zip(list.items.chunks_mut(COUNTED)) {
+        let counts = host_counts(tx, org, titles)?;
+        for ((title, _), row) in titles.iter().zip(rows) {
+            row.hosts = counts.get(title).copied().unwrap_or_default();
+        }
+    }
+    Ok(list)
+}
+
+/// Titles counted together: every block of machines is gone through once for all of them.
+const COUNTED: usize = 64;
+
+/// Machines that have each of at most [`COUNTED`] titles; told with each whether a machine may have it for several
+/// users.
+fn host_counts(tx: &mut (dyn Tx + '_), org: i64, titles: &[(i64, bool)]) -> Result<HashMap<i64, u64>> {
+    // One statement whatever the number: no title has a number below zero.
+    let padded = titles.iter().copied().chain(std::iter::repeat((-1, false))).take(COUNTED);
+    let numbers = padded.flat_map(|(title, of_users)| [title, of_users.into()]);
+    let values: Vec<Param<'_>> = std::iter::once(org).chain(numbers).map(Param::Int).collect();
+    let place = |n: usize| format!("(cast(?{} as bigint), cast(?{} as bigint))", 2 * n + 2, 2 * n + 3);
+    let places: Vec<String> = (0..COUNTED).map(place).collect();
+    let rows =
+        "from host_software i where i.org_id = b.org_id and i.block = b.block and i.title_id = t.column1";
+    let sql = format!(
+        "select t.column1, case t.column2 when 1 then (select count(distinct i.host_id) {rows})
+         else (select count(*) {rows}) end
+         from host_block b cross join (values {}) t where b.org_id = ?1",
+        places.join(", ")
+    );
+    let mut out = HashMap::new();
+    for (title, count) in tx.rows(&sql, &values, |row| Ok((row.int(0)?, row.int(1)?)))? {
+        *out.entry(title).or_default() += u64::try_from(count).unwrap_or_default();
+    }
+    Ok(out)
 }
 
 /// Search rows of an organisation, block by block; a title is looked up in each.
