@@ -7,9 +7,9 @@ use std::io::{self, BufRead};
 use saphyr_parser::{BufferedInput, Event, Parser};
 
 /// Most documents of one file.
-const MAX_DOCUMENTS: usize = 100_000;
+const MAX_DOCUMENTS: usize = 20_000;
 /// Most requirements of one build, and streams of one requirement.
-const MAX_LIST: usize = 1_000;
+const MAX_LIST: usize = 100;
 /// Most wanted artifacts of one build.
 const MAX_ARTIFACTS: usize = 10_000;
 /// Longest line, bytes.
@@ -98,7 +98,8 @@ pub fn scan(
 }
 
 /// Name of a package from `name-epoch:version-release.arch`.
-fn name_of(nevra: &str) -> Option<&str> {
+#[must_use]
+pub fn name_of(nevra: &str) -> Option<&str> {
     nevra.rsplitn(3, '-').nth(2)
 }
 

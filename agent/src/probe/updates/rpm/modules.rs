@@ -60,12 +60,12 @@ impl Modules {
             if !done.insert(module.clone()) {
                 continue;
             }
-            for build in self.of(&module, &stream) {
-                if choice.fits(self, build, MAX_CHAIN) {
+            for build in choice.builds(&module, &stream) {
+                if choice.fits(build, MAX_CHAIN) {
                     signatures.insert(Signature::of(build));
                     // What it needs and nobody chose comes with it.
                     for (needed, streams) in &build.requires {
-                        if let Some(stream) = choice.brought(self, needed, streams) {
+                        if let Some(stream) = choice.brought(needed, streams) {
                             choice.streams.insert(needed.clone(), stream.clone());
                             waiting.push((needed.clone(), stream));
                         }
@@ -80,18 +80,14 @@ impl Modules {
             for artifact in &build.artifacts {
                 *active.artifacts.entry(artifact.clone()).or_default() |= counts;
                 if counts && !artifact.ends_with(".src") {
-                    active.names.extend(artifact.rsplitn(3, '-').nth(2).map(str::to_owned));
+                    active.names.extend(modulemd::name_of(artifact).map(str::to_owned));
                 }
             }
         }
-        let missing = |(module, stream): &(String, String)| self.of(module, stream).next().is_none();
-        active.missing =
-            choice.enabled.into_iter().filter(missing).map(|(m, s)| format!("{m}:{s}")).collect();
+        let enabled = std::mem::take(&mut choice.enabled);
+        let missing = enabled.into_iter().filter(|(module, stream)| choice.builds(module, stream).is_empty());
+        active.missing = missing.map(|(module, stream)| format!("{module}:{stream}")).collect();
         Ok(active)
-    }
-
-    fn of(&self, module: &str, stream: &str) -> impl Iterator<Item = &Build> {
-        self.builds.iter().filter(move |b| b.module == module && b.stream == stream)
     }
 }
 
@@ -113,15 +109,19 @@ impl<'b> Signature<'b> {
 }
 
 /// Which stream each module has.
-struct Choice {
+struct Choice<'m> {
+    /// All builds by module.
+    builds: HashMap<&'m str, Vec<&'m Build>>,
     streams: BTreeMap<String, String>,
     enabled: Vec<(String, String)>,
     disabled: BTreeSet<String>,
     platform: Option<String>,
+    /// Whether a stream has a build that fits, where that was asked already.
+    fitting: HashMap<(String, String), bool>,
 }
 
-impl Choice {
-    fn read(modules: &Modules, sys: &Sys, conf: &[String]) -> Result<Self, SysError> {
+impl<'m> Choice<'m> {
+    fn read(modules: &'m Modules, sys: &Sys, conf: &[String]) -> Result<Self, SysError> {
         let mut streams: BTreeMap<String, String> = BTreeMap::new();
         let one = |(module, streams): (&String, &BTreeSet<String>)| {
             Some((module.clone(), streams.first().filter(|_| streams.len() == 1)?.clone()))
@@ -156,35 +156,51 @@ impl Choice {
             os_release(&text).remove("PLATFORM_ID")
         };
         let platform = set.or_else(told).and_then(|id| Some(id.split_once(':')?.1.to_owned()));
-        Ok(Self { streams, enabled, disabled, platform })
+        let mut builds: HashMap<&str, Vec<&Build>> = HashMap::new();
+        for build in &modules.builds {
+            builds.entry(&build.module).or_default().push(build);
+        }
+        Ok(Self { builds, streams, enabled, disabled, platform, fitting: HashMap::new() })
+    }
+
+    fn builds(&self, module: &str, stream: &str) -> Vec<&'m Build> {
+        let all = self.builds.get(module).into_iter().flatten();
+        all.copied().filter(|build| build.stream == stream).collect()
     }
 
     /// Whether all that a build requires is there.
-    fn fits(&self, modules: &Modules, build: &Build, chain: usize) -> bool {
+    fn fits(&mut self, build: &Build, chain: usize) -> bool {
         build.requires.iter().all(|(module, streams)| {
             if module == PLATFORM {
                 return self.platform.as_ref().is_none_or(|platform| allows(streams, platform));
             }
-            if chain == 0 {
-                return false;
-            }
             let stream = match self.streams.get(module) {
                 Some(stream) => Some(stream.clone()).filter(|stream| allows(streams, stream)),
-                None => self.brought(modules, module, streams),
+                None => self.brought(module, streams),
             };
-            stream.is_some_and(|stream| {
-                modules.of(module, &stream).any(|needed| self.fits(modules, needed, chain - 1))
-            })
+            stream.is_some_and(|stream| chain > 0 && self.has_fitting(module, stream, chain - 1))
         })
     }
 
+    fn has_fitting(&mut self, module: &str, stream: String, chain: usize) -> bool {
+        let key = (module.to_owned(), stream);
+        if let Some(known) = self.fitting.get(&key) {
+            return *known;
+        }
+        // Modules may require each other.
+        self.fitting.insert(key.clone(), true);
+        let found = self.builds(&key.0, &key.1).into_iter().any(|build| self.fits(build, chain));
+        self.fitting.insert(key, found);
+        found
+    }
+
     /// The stream that a requirement brings along where nobody chose one.
-    fn brought(&self, modules: &Modules, module: &str, streams: &[String]) -> Option<String> {
+    fn brought(&self, module: &str, streams: &[String]) -> Option<String> {
         if module == PLATFORM || self.streams.contains_key(module) || self.disabled.contains(module) {
             return None;
         }
-        let there = modules.builds.iter().filter(|b| b.module == module && allows(streams, &b.stream));
-        there.map(|b| &b.stream).max_by(|a, b| rpm::compare(a, b)).cloned()
+        let there = self.builds.get(module)?.iter().filter(|build| allows(streams, &build.stream));
+        there.map(|build| &build.stream).max_by(|a, b| rpm::compare(a, b)).cloned()
     }
 }
 
