@@ -46,9 +46,9 @@ const REASONS: &[(&str, &str, &str)] = &[
     ("malformed", "形式が正しくありません", "malformed"),
     ("metadata_missing", "更新情報がありません", "update metadata is missing"),
     (
-        "module_stream_not_offered",
-        "モジュールのストリームがどのリポジトリにもありません",
-        "no repository has this stream of the module",
+        "module_stream_not_in_use",
+        "モジュールのストリームが使われていないか、どのリポジトリにもありません",
+        "this stream of the module is not in use, or in no repository",
     ),
     ("name_not_resolved", "名前を解決できません", "the name could not be resolved"),
     ("no_account_api", "アカウントの機能を利用できません", "the account interface is not available"),

@@ -54,8 +54,7 @@ pub fn scan(
     each: &mut dyn FnMut(Document),
 ) -> Result<usize, ModulemdError> {
     let failure = RefCell::new(None);
-    let characters =
-        Characters { input, line: String::new().chars().collect::<Vec<_>>().into_iter(), failure: &failure };
+    let characters = Characters { input, line: Vec::new().into_iter(), failure: &failure };
     let mut parser = Parser::new(BufferedInput::new(characters));
     let (mut seen, mut draft, mut place) = (0, Draft::default(), Place::default());
     while let Some(event) = parser.next_event() {
@@ -64,8 +63,9 @@ pub fn scan(
             Event::DocumentStart(_) => (draft, place) = Default::default(),
             Event::DocumentEnd => {
                 seen += 1;
-                if seen > MAX_DOCUMENTS {
-                    return Err(ModulemdError("too many documents".into()));
+                // What is left out could make a package look as if no module had it.
+                if seen > MAX_DOCUMENTS || draft.is_cut {
+                    return Err(ModulemdError("too many entries".into()));
                 }
                 std::mem::take(&mut draft).finish().into_iter().for_each(&mut *each);
             }
@@ -196,6 +196,8 @@ struct Draft {
     is_static: bool,
     /// `data.module` of defaults.
     of: String,
+    /// Whether a limit left something out.
+    is_cut: bool,
 }
 
 impl Draft {
@@ -217,10 +219,8 @@ impl Draft {
             ["data", "dependencies", "-", "requires", module, "-"]
             // The first version of the format has one stream, without lists.
             | ["data", "dependencies", "requires", module] => self.require(module, Some(value)),
-            ["data", "artifacts", "rpms", "-"]
-                if name_of(value).is_some_and(wanted) && self.build.artifacts.len() < MAX_ARTIFACTS =>
-            {
-                self.build.artifacts.push(value.to_owned());
+            ["data", "artifacts", "rpms", "-"] if name_of(value).is_some_and(wanted) => {
+                self.is_cut |= !push(&mut self.build.artifacts, value.to_owned(), MAX_ARTIFACTS);
             }
             _ => {}
         }
@@ -228,16 +228,12 @@ impl Draft {
 
     fn require(&mut self, module: &str, stream: Option<&str>) {
         let requires = &mut self.build.requires;
-        let at = requires.iter().position(|(name, _)| name == module).or_else(|| {
-            (requires.len() < MAX_LIST).then(|| {
-                requires.push((module.to_owned(), vec![]));
-                requires.len() - 1
-            })
-        });
-        if let (Some((_, streams)), Some(stream)) = (at.and_then(|at| requires.get_mut(at)), stream)
-            && streams.len() < MAX_LIST
-        {
-            streams.push(stream.to_owned());
+        if !requires.iter().any(|(name, _)| name == module) {
+            self.is_cut |= !push(requires, (module.to_owned(), vec![]), MAX_LIST);
+        }
+        let streams = requires.iter_mut().find(|(name, _)| name == module).map(|(_, streams)| streams);
+        if let (Some(streams), Some(stream)) = (streams, stream) {
+            self.is_cut |= !push(streams, stream.to_owned(), MAX_LIST);
         }
     }
 
@@ -254,6 +250,15 @@ impl Draft {
             _ => None,
         }
     }
+}
+
+/// Adds an entry unless there are `most`; whether it did.
+fn push<T>(list: &mut Vec<T>, entry: T, most: usize) -> bool {
+    let fits = list.len() < most;
+    if fits {
+        list.push(entry);
+    }
+    fits
 }
 
 #[cfg(test)]
@@ -338,7 +343,10 @@ data:
     fn damage_is_an_error() {
         let deep = format!("a: {}", "[".repeat(100));
         let long = format!("a: {}", "x".repeat(70_000));
-        for text in ["a: [b", "a: {b: c", "? {a: b}\n: c\n", "a: \"b", &deep, &long, "a: b\n c: d\ne"] {
+        let many = format!("data:\n  dependencies:\n  - requires: {{m: [{}]}}\n", "s, ".repeat(101));
+        for text in
+            [many.as_str(), "a: [b", "a: {b: c", "? {a: b}\n: c\n", "a: \"b", &deep, &long, "a: b\n c: d\ne"]
+        {
             assert!(read(text).is_err(), "{}", &text[..text.len().min(40)]);
         }
     }

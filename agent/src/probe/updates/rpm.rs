@@ -71,7 +71,9 @@ pub fn collect(sys: &Sys) -> Option<Part> {
     match found.modules.settle(sys, &conf) {
         Ok(active) => {
             found.offers.values_mut().for_each(|list| list.retain(|o| o.is_hotfix || active.lets(&o.offer)));
-            if let Some(reason) = active.gap(installed.values().filter_map(|p| p.module.as_deref())) {
+            let is_offered = |p: &Package| found.offers.get(&p.name).is_some_and(|list| !list.is_empty());
+            let labels = installed.values().filter_map(|p| Some((p.module.as_deref()?, is_offered(p))));
+            if let Some(reason) = active.gap(labels) {
                 part.sources.push(settle::partial("rpm:modules", 0, reason));
             }
         }

@@ -76,7 +76,9 @@ impl Modules {
         let mut active = Active::default();
         for build in &self.builds {
             let counts = signatures.contains(&Signature::of(build));
-            active.streams.insert((build.module.clone(), build.stream.clone()));
+            if counts {
+                active.streams.insert((build.module.clone(), build.stream.clone()));
+            }
             for artifact in &build.artifacts {
                 *active.artifacts.entry(artifact.clone()).or_default() |= counts;
                 if counts && !artifact.ends_with(".src") {
@@ -229,6 +231,7 @@ pub(super) struct Active {
     artifacts: HashMap<String, bool>,
     /// Names of those that count.
     names: HashSet<String>,
+    /// Streams with a build that counts.
     streams: HashSet<(String, String)>,
     /// Enabled streams that no repository has.
     missing: Vec<String>,
@@ -243,16 +246,19 @@ impl Active {
         }
     }
 
-    /// Why the updates of some packages are not known: their stream is in no repository. `installed`: module labels
-    /// (`module:stream:version:context`).
-    pub(super) fn gap<'p>(&self, installed: impl Iterator<Item = &'p str>) -> Option<Reason> {
-        let unknown = |label: &str| {
-            let mut parts = label.split(':');
-            let of = (parts.next()?.to_owned(), parts.next()?.to_owned());
-            (!self.streams.contains(&of)).then(|| format!("{}:{}", of.0, of.1))
-        };
-        let gap = installed.filter_map(unknown).min().or_else(|| self.missing.iter().min().cloned());
-        gap.map(|stream| Reason::with("module_stream_not_offered", stream))
+    /// Why the updates of some packages are not known: their stream does not count here, and no other of the module
+    /// takes its place; or an enabled stream is in no repository. `installed`: module labels
+    /// (`module:stream:version:context`) of packages, and whether any is offered in their place.
+    pub(super) fn gap<'p>(&self, installed: impl Iterator<Item = (&'p str, bool)>) -> Option<Reason> {
+        let unused = installed.filter_map(|(label, is_offered)| {
+            let (module, rest) = label.split_once(':')?;
+            let stream = rest.split(':').next()?;
+            let mut in_use = self.streams.iter().filter(|(of, _)| of == module);
+            let is_known = in_use.any(|(_, used)| used == stream || is_offered);
+            (!is_known).then(|| format!("{module}:{stream}"))
+        });
+        let gap = self.missing.iter().min().cloned().or_else(|| unused.min());
+        gap.map(|stream| Reason::with("module_stream_not_in_use", stream))
     }
 }
 
@@ -273,8 +279,12 @@ mod tests {
     fn pending(fixture: &Fixture) -> String {
         let found = fixture.collect::<Updates>(&PROBE, &ProbeConfig::default());
         assert_eq!(found.status(), Status::Known, "{:?}", found.reason());
-        let mut out: Vec<_> = found.value().unwrap().pending.iter().map(|p| p.id.clone()).collect();
-        out.sort();
+        candidates(found.value().unwrap())
+    }
+
+    fn candidates(updates: &Updates) -> String {
+        let mut out: Vec<_> = updates.pending.iter().map(|p| p.id.as_str()).collect();
+        out.sort_unstable();
         out.join(" ")
     }
 
@@ -299,8 +309,11 @@ mod tests {
         let disabled = fixture();
         state(&disabled, "web", "", "disabled");
         state(&disabled, "lang", "", "disabled");
+        // dnf says nothing of packages whose module is disabled: whether fixes exist is not known then.
+        let found = disabled.collect::<Updates>(&PROBE, &ProbeConfig::default());
+        assert_eq!(found.status(), Status::Partial);
         let expected = format!("either=3.0-1.module_el8+1 futuretool=1.1-1 {rest} web-server=9.0-1");
-        assert_eq!(pending(&disabled), expected);
+        assert_eq!(candidates(found.value().unwrap()), expected);
 
         let hotfix = fixture();
         let repo = std::fs::read_to_string(hotfix.path("/etc/yum.repos.d/hot.repo")).unwrap();
@@ -313,6 +326,18 @@ mod tests {
         assert_eq!(pending(&default), format!("{ordinary} web-server=2.0-1.module_el8+3"));
     }
 
+    /// After `dnf module reset` of a module without a default: nothing newer is offered, fixes may exist.
+    #[test]
+    fn packages_of_a_module_that_is_not_in_use_are_not_up_to_date() {
+        let fixture = Fixture::of("updates/linux-dnf-modules");
+        let defaults = "document: modulemd-defaults\nversion: 1\ndata:\n  module: web\n  stream: \"9\"\n";
+        fixture.write("/etc/dnf/modules.defaults.d/local.yaml", defaults);
+        let found = fixture.collect::<Updates>(&PROBE, &ProbeConfig::default());
+        let source = found.value().unwrap().sources.iter().find(|s| s.source == "rpm:modules").unwrap();
+        assert_eq!(source.reason.as_ref().unwrap().detail.as_deref(), Some("web:1"));
+        assert_eq!(found.status(), Status::Partial);
+    }
+
     #[test]
     fn a_stream_that_no_repository_has_is_named() {
         let fixture = Fixture::of("updates/linux-dnf-modules");
@@ -320,7 +345,7 @@ mod tests {
         let found = fixture.collect::<Updates>(&PROBE, &ProbeConfig::default());
         assert_eq!(
             (found.status(), found.reason().unwrap().code.as_str()),
-            (Status::Partial, "module_stream_not_offered")
+            (Status::Partial, "module_stream_not_in_use")
         );
         let body = found.value().unwrap();
         let source = body.sources.iter().find(|s| s.source == "rpm:modules").unwrap();
@@ -332,6 +357,6 @@ mod tests {
         std::fs::remove_file(fixture.path("/etc/yum.repos.d/app.repo")).unwrap();
         std::fs::remove_file(fixture.path("/etc/dnf/modules.d/web.module")).unwrap();
         let found = fixture.collect::<Updates>(&PROBE, &ProbeConfig::default());
-        assert_eq!(found.reason().unwrap().code, "module_stream_not_offered");
+        assert_eq!(found.reason().unwrap().code, "module_stream_not_in_use");
     }
 }
